@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where work runs. `net` provides two executors an event loop: the loop itself (post from any
+// thread) and its worker pool for work that may block on the disk. Layers below `net` know only
+// this interface.
+#ifndef KVS_BASE_EXECUTOR_H
+#define KVS_BASE_EXECUTOR_H
+
+struct kvs_task {
+    void (*run)(struct kvs_task *task); // called once, on the executor's thread
+    struct kvs_task *next;              // the executor's while queued
+};
+
+struct kvs_executor {
+    // Queues `task`; thread-safe; never fails, never runs it inline. The task is embedded in its
+    // owner (KVS_CONTAINER_OF) and must stay valid until run is called.
+    void (*post)(struct kvs_executor *executor, struct kvs_task *task);
+};
+
+static inline void kvs_executor_post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    executor->post(executor, task);
+}
+
+#endif

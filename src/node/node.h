@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's operations on its data: what the API's handlers call. Reads run on the calling thread;
+// writes go through one commit thread (commit.c) that groups whatever is waiting into one synced
+// batch.
+//
+// INV-1  The current version of a key is the first entry under its prefix; everything else follows.
+// INV-2  A write is answered only after its group is as durable as `durability` says.
+// INV-3  After a failed sync nothing is acknowledged until the store has been resumed.
+// INV-4  A local write's timestamp is greater than that of the version it replaces.
+#ifndef KVS_NODE_NODE_H
+#define KVS_NODE_NODE_H
+
+#include "auth/grant.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "codec/record.h"
+#include "store/store.h"
+
+enum kvs_node_mode { KVS_NODE_NORMAL, KVS_NODE_READ_ONLY, KVS_NODE_SYNCING };
+const char *kvs_node_mode_name(enum kvs_node_mode mode); // "normal", "read-only", "syncing"
+
+enum { KVS_REVISIONS_MAX = 1000 };
+
+struct kvs_node_options {
+    const char *data_dir;
+    const char *node_id;
+    bool read_only;
+    enum kvs_durability durability;
+    bool compression;
+    int compression_level;
+    uint32_t revisions;     // versions kept a key, the current one included; 1 when history is off
+    int64_t default_ttl_ms; // 0 = never
+    int64_t tombstone_retention_ms;
+    size_t record_cache_size; // bytes, 0 = default
+    const struct kvs_clock *clock;
+    struct kvs_random *random;
+    struct kvs_log *log;         // may be NULL
+    struct kvs_metrics *metrics; // may be NULL
+};
+
+struct kvs_node;
+
+// Opens the data directory (locked against a second process), recovers, starts the commit thread
+// and housekeeping. Owned by the caller.
+KVS_MUST_CHECK int kvs_node_open(const struct kvs_node_options *options, struct kvs_node **ret_node,
+                                 struct kvs_message *ret_message);
+// Completes every queued write, flushes, closes. All requests must have finished. NULL is fine.
+void kvs_node_close(struct kvs_node *node);
+KVS_DEFINE_CLEANUP(struct kvs_node, kvs_node_close)
+
+struct kvs_node_status {
+    enum kvs_node_mode mode;
+    bool writable; // false after a failed sync or on a full disk
+    struct kvs_writer self;
+    uint64_t log_seq; // newest change
+    struct kvs_store_stats store;
+};
+KVS_MUST_CHECK int kvs_node_status(struct kvs_node *node, struct kvs_node_status *ret_status);
+
+// A record as the cache holds it: immutable, shared between threads by reference count.
+struct kvs_record {
+    _Atomic uint32_t refs;
+    uint32_t key_size;
+    uint32_t json_size;
+    uint32_t writer_id;
+    struct kvs_version version; // writer.node is nil unless the record came from kvs_node_get
+    char bytes[];               // key, then JSON
+};
+static inline struct kvs_slice kvs_record_key(const struct kvs_record *record)
+{
+    return kvs_slice(record->bytes, record->key_size);
+}
+static inline struct kvs_slice kvs_record_json(const struct kvs_record *record)
+{
+    return kvs_slice(record->bytes + record->key_size, record->json_size);
+}
+void kvs_record_unref(struct kvs_record *record); // NULL is fine
+KVS_DEFINE_CLEANUP(struct kvs_record, kvs_record_unref)
+
+// ---- Reads. Thread-safe. With KVS_READ_CACHED they return KVS_ERR_AGAIN instead of touching the
+// disk: the caller then repeats the call with KVS_READ_DISK on a worker. Keys must be valid.
+
+// The visible record; KVS_ERR_NOT_FOUND when absent, deleted or expired. Unref it.
+KVS_MUST_CHECK int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant,
+                                struct kvs_slice key, enum kvs_read_mode mode,
+                                struct kvs_record **ret_record);
+
+// Called for one visible record after another in key order; slices are valid during the call.
+// Return false to stop (the record counts as not visited).
+typedef bool kvs_node_visit_fn(void *ctx, struct kvs_slice key, const struct kvs_version *version,
+                               struct kvs_slice json);
+
+struct kvs_node_scan {
+    struct kvs_slice first;     // start here, inclusive; empty = from the beginning
+    struct kvs_slice end;       // stop before this key; empty = open
+    struct kvs_slice prefix;    // byte prefix every key must have; empty = any
+    struct kvs_slice delimiter; // non-empty: keys that hold it behind the prefix are rolled up
+    kvs_node_visit_fn *visit;
+    // With a delimiter: called once for each rolled-up prefix (which ends with the delimiter) in
+    // which something is visible, in order with the keys. Return false to stop.
+    bool (*visit_prefix)(void *ctx, struct kvs_slice prefix);
+    void *ctx;
+};
+// KVS_ERR_AGAIN may come after some visits: the caller then starts over.
+KVS_MUST_CHECK int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
+                                 const struct kvs_node_scan *scan, enum kvs_read_mode mode);
+
+// Versions of a key, newest first, at most `revisions`: tombstones and expired versions included,
+// so the visitor sees flags. *ret_count counts them; 0 = the key was never written.
+typedef bool kvs_node_revision_fn(void *ctx, uint32_t revision, const struct kvs_version *version,
+                                  struct kvs_slice json);
+KVS_MUST_CHECK int kvs_node_history(struct kvs_node *node, const struct kvs_grant *grant,
+                                    struct kvs_slice key, enum kvs_read_mode mode,
+                                    kvs_node_revision_fn *visit, void *ctx, uint32_t *ret_count);
+
+// ---- Writes
+
+enum kvs_write_op { KVS_WRITE_PUT, KVS_WRITE_DELETE, KVS_WRITE_RESTORE };
+enum kvs_condition {
+    KVS_CONDITION_NONE,
+    KVS_CONDITION_EXISTS,     // If-Match: *
+    KVS_CONDITION_NOT_EXISTS, // If-None-Match: *
+    KVS_CONDITION_UUIDS,      // If-Match: one of these versions is current
+    KVS_CONDITION_NOT_UUIDS,  // If-None-Match: none of these versions is current
+};
+enum { KVS_TTL_DEFAULT = -1, KVS_TTL_NONE = 0 };
+
+struct kvs_write {
+    // In. All pointers are borrowed until `done` runs.
+    enum kvs_write_op op;
+    const struct kvs_grant *grant;
+    struct kvs_slice key;  // valid
+    struct kvs_slice json; // PUT: compact JSON
+    int64_t ttl_ms;        // PUT, RESTORE: KVS_TTL_DEFAULT, KVS_TTL_NONE or > 0
+    uint32_t revision;     // RESTORE: 1 = newest
+    enum kvs_condition condition;
+    const struct kvs_uuid *condition_uuids;
+    size_t condition_uuid_count;
+    struct kvs_executor *executor; // where `done` runs
+    struct kvs_task done;          // its run must be set; called exactly once
+    // Out.
+    int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
+    bool created; // nothing visible was there before
+    struct kvs_version version;
+    // Private to the commit thread.
+    struct kvs_write *next;
+    int64_t queued_ns;
+};
+
+// Queues it; thread-safe, never blocks, never fails: errors come with `done`.
+void kvs_node_write(struct kvs_node *node, struct kvs_write *write);
+
+#endif
