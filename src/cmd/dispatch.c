@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// From argv to a command. A first word that is neither a command nor ends in ".yaml" is an error: a
+// typo must never create a file.
+#include "cmd/cmd.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/suggest.h"
+
+const struct kvs_command kvs_commands[] = {
+#define KVS_COMMAND(id, name, group, operands, min, max, summary)                                  \
+    {name, KVS_GROUP_##group, operands, min, max, summary, &kvs_cmd_##id},
+#include "tables/commands.def"
+#undef KVS_COMMAND
+    {0},
+};
+
+const struct kvs_command *kvs_command_find(const char *name)
+{
+    for (const struct kvs_command *command = kvs_commands; command->name; command++) {
+        if (strcmp(command->name, name) == 0)
+            return command;
+    }
+    return NULL;
+}
+
+void kvs_cmd_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("kvs: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+int kvs_cmd_usage_error(const struct kvs_command *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "kvs%s%s: ", command ? " " : "", command ? command->name : "");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "; see 'kvs help%s%s'\n", command ? " " : "", command ? command->name : "");
+    va_end(args);
+    return KVS_EXIT_USAGE;
+}
+
+int kvs_command_unknown(const char *word)
+{
+    struct kvs_suggest suggest;
+    kvs_suggest_init(&suggest, kvs_slice_from_str(word));
+    for (const struct kvs_command *command = kvs_commands; command->name; command++)
+        kvs_suggest_offer(&suggest, command->name);
+    if (suggest.nearest)
+        return kvs_cmd_usage_error(NULL, "unknown command '%s': did you mean %s?", word,
+                                   suggest.nearest);
+    return kvs_cmd_usage_error(NULL, "unknown command '%s'", word);
+}
+
+static int run_command(const struct kvs_command *command, int argc, char **argv)
+{
+    struct kvs_args args;
+    bool help;
+    int code = kvs_args_parse(command, argc, argv, &args, &help);
+    if (code != KVS_EXIT_OK)
+        return code;
+    if (help) {
+        kvs_help_print_command(command);
+        return KVS_EXIT_OK;
+    }
+    return command->body->run(&args);
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "help";
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        word = "help";
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+        word = "version";
+    const struct kvs_command *command = kvs_command_find(word);
+    if (command)
+        return run_command(command, argc - 1, argv + 1);
+    if (word[0] == '-')
+        return kvs_cmd_usage_error(NULL, "unknown option '%s'", word);
+    return kvs_command_unknown(word);
+}
+
+int kvs_cmd_main(int argc, char **argv)
+{
+    int code = dispatch(argc, argv);
+    // A full disk or a closed pipe must not look like success.
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == KVS_EXIT_OK) {
+        kvs_cmd_error("cannot write the output");
+        code = KVS_EXIT_FAILED;
+    }
+    return code;
+}
