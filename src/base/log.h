@@ -14,7 +14,14 @@ enum kvs_log_level { KVS_LOG_DEBUG, KVS_LOG_INFO, KVS_LOG_WARN, KVS_LOG_ERROR };
 
 struct kvs_log; // shared between threads; outlives everything that logs to it
 
-enum kvs_log_type { KVS_LOG_STRING, KVS_LOG_INT, KVS_LOG_UINT, KVS_LOG_DOUBLE, KVS_LOG_BOOL };
+enum kvs_log_type {
+    KVS_LOG_STRING,
+    KVS_LOG_INT,
+    KVS_LOG_UINT,
+    KVS_LOG_DOUBLE,
+    KVS_LOG_BOOL,
+    KVS_LOG_JSON
+};
 
 struct kvs_log_field {
     const char *key; // snake_case, static
@@ -31,6 +38,8 @@ struct kvs_log_field {
 #define KVS_F_SLICE(k, v) ((struct kvs_log_field){(k), KVS_LOG_STRING, {.string = (v)}})
 #define KVS_F_STR(k, v)                                                                            \
     ((struct kvs_log_field){(k), KVS_LOG_STRING, {.string = kvs_slice_from_str(v)}})
+// A value that is JSON already, on one line (kvs_config_json): written as it is.
+#define KVS_F_JSON(k, v) ((struct kvs_log_field){(k), KVS_LOG_JSON, {.string = (v)}})
 #define KVS_F_INT(k, v) ((struct kvs_log_field){(k), KVS_LOG_INT, {.i = (v)}})
 #define KVS_F_UINT(k, v) ((struct kvs_log_field){(k), KVS_LOG_UINT, {.u = (v)}})
 #define KVS_F_DOUBLE(k, v) ((struct kvs_log_field){(k), KVS_LOG_DOUBLE, {.d = (v)}})
