@@ -213,11 +213,7 @@ class Node:
         for attempt in range(attempts):
             if attempts > 1:
                 self.settings["port"] = free_port()
-            self.write_config()
-            with open(self.log, "ab") as log:
-                self.process = subprocess.Popen(
-                    [binary(), str(self.config)], cwd=self.folder, env=clean_environment(self.home),
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            self.launch()
             try:
                 self.wait_healthy()
                 return self
@@ -225,6 +221,14 @@ class Node:
                 if attempt + 1 == attempts or "in use" not in self.log_tail():
                     raise
         return self
+
+    def launch(self):
+        """Starts the process and waits for nothing."""
+        self.write_config()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [binary(), str(self.config)], cwd=self.folder, env=clean_environment(self.home),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_healthy(self):
         end = time.monotonic() + DEADLINE_S

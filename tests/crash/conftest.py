@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+from kvsfixtures import *  # noqa: F401,F403 (pytest finds fixtures and hooks by name)
