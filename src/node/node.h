@@ -7,6 +7,7 @@
 // INV-2  A write is answered only after its group is as durable as `durability` says.
 // INV-3  After a failed sync nothing is acknowledged until the store has been resumed.
 // INV-4  A local write's timestamp is greater than that of the version it replaces.
+// INV-5  Only the commit thread changes the store (identity at the first start excepted).
 #ifndef KVS_NODE_NODE_H
 #define KVS_NODE_NODE_H
 
@@ -66,7 +67,7 @@ struct kvs_record {
     uint32_t key_size;
     uint32_t json_size;
     uint32_t writer_id;
-    struct kvs_version version; // writer.node is nil unless the record came from kvs_node_get
+    struct kvs_version version; // without writer.node: writer_id stands for it
     char bytes[];               // key, then JSON
 };
 static inline struct kvs_slice kvs_record_key(const struct kvs_record *record)
@@ -118,7 +119,15 @@ KVS_MUST_CHECK int kvs_node_history(struct kvs_node *node, const struct kvs_gran
 
 // ---- Writes
 
-enum kvs_write_op { KVS_WRITE_PUT, KVS_WRITE_DELETE, KVS_WRITE_RESTORE };
+enum kvs_write_op {
+    KVS_WRITE_PUT,
+    KVS_WRITE_DELETE,
+    KVS_WRITE_RESTORE,
+    // Housekeeping's own, never from a client: they make no version.
+    KVS_WRITE_PURGE,    // look at a due key: reclaim what is expired or an old tombstone
+    KVS_WRITE_TRIM_LOG, // drop the oldest changes
+    KVS_WRITE_RESUME,   // try to make a failed store writable again
+};
 enum kvs_condition {
     KVS_CONDITION_NONE,
     KVS_CONDITION_EXISTS,     // If-Match: *
@@ -145,12 +154,24 @@ struct kvs_write {
     int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
     bool created; // nothing visible was there before
     struct kvs_version version;
-    // Private to the commit thread.
-    struct kvs_write *next;
-    int64_t queued_ns;
+    // Private to node.
+    struct kvs_write *next;      // in the queue, then in the group
+    struct kvs_write *same_hash; // in the group's overlay
+    struct kvs_record *pending;  // what this write makes current once its group is committed
+    bool removed;                // PURGE: every version of the key goes
+    int64_t due_ms;              // PURGE: the due entry's time
+    uint64_t log_floor;          // TRIM_LOG: oldest change to keep
 };
 
 // Queues it; thread-safe, never blocks, never fails: errors come with `done`.
 void kvs_node_write(struct kvs_node *node, struct kvs_write *write);
+
+// The same for a caller that may block (tools, tests, housekeeping): `executor` and `done` are set
+// here. Returns write->err.
+KVS_MUST_CHECK int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write);
+
+// One round of housekeeping now, on the calling thread: reclaim expired records and old tombstones,
+// trim the log, compact the time index. It runs by itself about every ten seconds.
+KVS_MUST_CHECK int kvs_node_housekeep(struct kvs_node *node);
 
 #endif

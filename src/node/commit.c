@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commit thread. Writers queue; it takes all that is waiting, prepares it into one batch,
+// commits that with one sync, and only then publishes and answers. A group is as large as what
+// arrived while the one before it was being synced: no timer, no fixed size.
+//
+//   queued --take--> prepared --sync ok--> cached, answered
+//                        '-----sync failed--> all answered with the error; the store counts as
+//                        failed
+//
+// Failed: every write is refused with the error until housekeeping's RESUME finds the store
+// writable again. What a failed sync left behind is unknown, so the state is then read anew and the
+// cache emptied.
+#include "base/assert.h"
+#include "node/group.h"
+
+#include <pthread.h>
+
+enum {
+    GROUP_COUNT_MAX = 4096,
+    GROUP_BYTES_MAX = 16 << 20,
+};
+
+struct kvs_committer {
+    struct kvs_node *node;
+    pthread_t thread;
+    pthread_mutex_t lock; // guards the queue and `stopping`
+    pthread_cond_t wake;
+    struct kvs_write *first;
+    struct kvs_write **last;
+    size_t queued;
+    bool stopping;
+    // The commit thread's own.
+    struct kvs_group group;
+    int failed; // 0, or why the store takes no writes
+};
+
+static void answer(struct kvs_write *write)
+{
+    kvs_record_unref(KVS_TAKE(write->pending));
+    kvs_executor_post(write->executor, &write->done); // `write` may be gone now
+}
+
+static void answer_all(struct kvs_write *first)
+{
+    while (first) {
+        struct kvs_write *next = first->next;
+        answer(first);
+        first = next;
+    }
+}
+
+// ---- The queue
+
+void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *write)
+{
+    write->next = NULL;
+    write->pending = NULL;
+    (void)pthread_mutex_lock(&committer->lock); // a plain mutex that we never lock twice
+    bool accepted = !committer->stopping;
+    bool was_empty = committer->first == NULL;
+    if (accepted) {
+        *committer->last = write;
+        committer->last = &write->next;
+        committer->queued++;
+    }
+    (void)pthread_mutex_unlock(&committer->lock);
+    if (!accepted) {
+        write->err = KVS_ERR_SHUTDOWN;
+        answer(write);
+    } else if (was_empty) {
+        (void)pthread_cond_signal(&committer->wake);
+    }
+}
+
+// Waits for work and takes a group's worth of it; NULL when stopping and nothing is left.
+static struct kvs_write *take(struct kvs_committer *committer)
+{
+    (void)pthread_mutex_lock(&committer->lock);
+    while (!committer->first && !committer->stopping)
+        (void)pthread_cond_wait(&committer->wake, &committer->lock);
+    struct kvs_write *first = committer->first;
+    struct kvs_write **link = &committer->first;
+    size_t bytes = 0;
+    size_t count = 0;
+    while (*link && count < GROUP_COUNT_MAX && bytes < GROUP_BYTES_MAX) {
+        bytes += (*link)->json.size;
+        count++;
+        link = &(*link)->next;
+    }
+    struct kvs_write *rest = *link;
+    *link = NULL; // when the link is the queue's head itself, there was nothing to take
+    committer->first = rest;
+    if (!rest)
+        committer->last = &committer->first;
+    committer->queued -= count;
+    size_t waiting = committer->queued;
+    (void)pthread_mutex_unlock(&committer->lock);
+    kvs_metrics_set(committer->node->options.metrics, KVS_METRIC_WRITE_QUEUE_LENGTH,
+                    (double)waiting);
+    return first;
+}
+
+// ---- A failed store
+
+static void fail_store(struct kvs_committer *committer, int err)
+{
+    struct kvs_node *node = committer->node;
+    committer->failed = err;
+    atomic_store(&node->writable, false);
+    kvs_metrics_add(node->options.metrics, KVS_METRIC_COMMIT_FAILURES, 1);
+    kvs_log(node->options.log, KVS_LOG_ERROR, "writes refused: the store cannot make them durable",
+            KVS_F_STR("error", kvs_err_text(err)), KVS_F_STR("data_dir", node->data_dir));
+    kvs_housekeeper_wake(node->housekeeper);
+}
+
+static int resume_store(struct kvs_committer *committer)
+{
+    struct kvs_node *node = committer->node;
+    if (!committer->failed)
+        return 0;
+    int err = kvs_store_resume(node->store);
+    struct kvs_commit_state state;
+    if (!err)
+        err = kvs_node_load_state(node, &state);
+    if (err)
+        return err;
+    // The clock only rises, whatever was lost.
+    if (state.clock < node->state.clock)
+        state.clock = node->state.clock;
+    node->state = state;
+    atomic_store(&node->log_seq, state.log_seq);
+    kvs_cache_clear(node->cache);
+    committer->failed = 0;
+    atomic_store(&node->writable, true);
+    kvs_log(node->options.log, KVS_LOG_INFO, "writes accepted again",
+            KVS_F_STR("data_dir", node->data_dir));
+    return 0;
+}
+
+// ---- One group
+
+static void begin_group(struct kvs_committer *committer)
+{
+    struct kvs_group *group = &committer->group;
+    group->state = committer->node->state;
+    group->now_ms = kvs_clock_wall_ms(committer->node->options.clock);
+    group->change_count = 0;
+    memset(group->overlay, 0, sizeof(group->overlay));
+    kvs_store_batch_clear(group->batch);
+}
+
+static void prepare_all(struct kvs_committer *committer, struct kvs_write *first)
+{
+    for (struct kvs_write *write = first; write; write = write->next) {
+        if (write->op == KVS_WRITE_RESUME)
+            write->err = resume_store(committer);
+        else if (committer->failed)
+            write->err = committer->failed;
+        else
+            kvs_group_prepare(&committer->group, write);
+    }
+    kvs_store_iter_free(KVS_TAKE(committer->group.iter));
+}
+
+static int commit(struct kvs_committer *committer)
+{
+    struct kvs_group *group = &committer->group;
+    struct kvs_node *node = committer->node;
+    if (group->change_count == 0)
+        return 0;
+    kvs_node_put_state(group->batch, &group->state);
+    int64_t start_ns = kvs_clock_mono_ns(node->options.clock);
+    int err = kvs_store_write(node->store, group->batch, node->options.durability);
+    if (err) {
+        fail_store(committer, err);
+        return err;
+    }
+    kvs_metrics_observe_ns(node->options.metrics, KVS_METRIC_COMMIT_DURATION,
+                           kvs_clock_mono_ns(node->options.clock) - start_ns);
+    kvs_metrics_add(node->options.metrics, KVS_METRIC_COMMITS, 1);
+    node->state = group->state;
+    atomic_store(&node->log_seq, group->state.log_seq);
+    return 0;
+}
+
+// Makes the group visible, in order: a later write of a key replaces an earlier one.
+static void publish(struct kvs_node *node, struct kvs_write *first)
+{
+    uint64_t puts = 0;
+    uint64_t deletes = 0;
+    for (struct kvs_write *write = first; write; write = write->next) {
+        if (write->pending) {
+            bool tombstone = kvs_version_is_tombstone(&write->pending->version);
+            puts += !tombstone;
+            deletes += tombstone;
+            kvs_cache_publish(node->cache, write->pending);
+        } else if (!write->err && write->removed) {
+            kvs_cache_remove(node->cache, write->key);
+            kvs_metrics_add(node->options.metrics, KVS_METRIC_EXPIRED_RECORDS, 1);
+        } else if (!write->err && write->op == KVS_WRITE_TRIM_LOG) {
+            atomic_store(&node->log_floor, write->log_floor);
+        }
+    }
+    kvs_metrics_add(node->options.metrics, KVS_METRIC_WRITES_PUT, puts);
+    kvs_metrics_add(node->options.metrics, KVS_METRIC_WRITES_DELETE, deletes);
+    kvs_metrics_set(node->options.metrics, KVS_METRIC_LOG_SEQ, (double)node->state.log_seq);
+}
+
+static void run_group(struct kvs_committer *committer, struct kvs_write *first)
+{
+    begin_group(committer);
+    prepare_all(committer, first);
+    int err = commit(committer);
+    if (!err) {
+        publish(committer->node, first);
+    } else {
+        for (struct kvs_write *write = first; write; write = write->next)
+            write->err = write->err ? write->err : err;
+    }
+    answer_all(first);
+}
+
+static void *run(void *opaque)
+{
+    struct kvs_committer *committer = opaque;
+    (void)pthread_setname_np(pthread_self(), "kvs-commit"); // for people with a debugger only
+    struct kvs_write *first = NULL;
+    while ((first = take(committer)))
+        run_group(committer, first);
+    return NULL;
+}
+
+// ---- Life
+
+static void done(struct kvs_committer *committer)
+{
+    kvs_store_batch_free(committer->group.batch);
+    kvs_buf_done(&committer->group.key);
+    kvs_buf_done(&committer->group.value);
+    (void)pthread_cond_destroy(&committer->wake);  // nobody waits any more
+    (void)pthread_mutex_destroy(&committer->lock); // nor holds it
+    free(committer);
+}
+
+int kvs_committer_start(struct kvs_node *node, struct kvs_committer **ret_committer)
+{
+    struct kvs_committer *committer = calloc(1, sizeof(*committer));
+    if (!committer)
+        return KVS_ERR_NOMEM;
+    committer->node = node;
+    committer->last = &committer->first;
+    committer->group.node = node;
+    kvs_buf_init(&committer->group.key, KVS_NODE_ENTRY_SIZE_MAX);
+    kvs_buf_init(&committer->group.value, KVS_NODE_ENTRY_SIZE_MAX);
+    (void)pthread_mutex_init(&committer->lock, NULL); // neither fails with default attributes
+    (void)pthread_cond_init(&committer->wake, NULL);
+    committer->group.batch = kvs_store_batch_new(node->store);
+    if (!committer->group.batch || pthread_create(&committer->thread, NULL, run, committer) != 0) {
+        done(committer);
+        return KVS_ERR_NOMEM;
+    }
+    *ret_committer = committer;
+    return 0;
+}
+
+void kvs_committer_stop(struct kvs_committer *committer)
+{
+    if (!committer)
+        return;
+    (void)pthread_mutex_lock(&committer->lock);
+    committer->stopping = true;
+    (void)pthread_mutex_unlock(&committer->lock);
+    (void)pthread_cond_signal(&committer->wake);
+    kvs_assert(pthread_join(committer->thread, NULL) == 0);
+    done(committer);
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// What compaction may drop. A filter sees one compaction's part of a family in key order, never the
+// whole, so each rule holds for parts:
+//   DATA, SYSTEM  whoever has seen `revisions` newer versions of a key in this part may drop the
+//   entry;
+//                 an expired version's payload becomes its hash, the version itself stays
+//                 (housekeeping removes it): dropping it would bring the version below it back.
+//   BY_TIME       an entry whose key has a newer current version, or none, is of no use.
+// Called on the engine's threads. Nothing here writes.
+#include "node/node_internal.h"
+
+#include <xxhash.h>
+
+struct version_state {
+    const struct kvs_node_filter *filter;
+    int64_t now_ms;
+    uint32_t seen; // versions of `key` so far
+    size_t key_size;
+    char key[KVS_KEY_SIZE_MAX];
+};
+
+static void *versions_begin(void *ctx)
+{
+    struct version_state *state = malloc(sizeof(*state));
+    if (!state)
+        return NULL;
+    state->filter = ctx;
+    state->now_ms = kvs_clock_wall_ms(state->filter->clock);
+    state->seen = 0;
+    state->key_size = 0;
+    return state;
+}
+
+void kvs_node_encode_stub(struct kvs_buf *out, struct kvs_slice entry_key,
+                          const struct kvs_record_view *view)
+{
+    struct kvs_version version = view->version;
+    version.flags |= KVS_VERSION_STUB;
+    XXH64_canonical_t hash;
+    XXH64_canonicalFromHash(&hash, XXH3_64bits(view->json.data, view->json.size));
+    kvs_record_encode_value(out, entry_key, &version, view->writer_id,
+                            kvs_slice(hash.digest, sizeof(hash.digest)));
+}
+
+static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice entry_key,
+                                               struct kvs_slice value, struct kvs_buf *replacement)
+{
+    struct version_state *state = opaque;
+    struct kvs_slice key;
+    if (!kvs_record_split_key(entry_key, &key) || key.size > sizeof(state->key))
+        return KVS_FILTER_KEEP; // not ours to judge: reading it will report the damage
+    if (!kvs_slice_eq(key, kvs_slice(state->key, state->key_size))) {
+        memcpy(state->key, key.data, key.size);
+        state->key_size = key.size;
+        state->seen = 0;
+    }
+    if (++state->seen > state->filter->revisions)
+        return KVS_FILTER_DROP;
+    struct kvs_record_view view;
+    if (kvs_record_decode(entry_key, value, &view) != 0)
+        return KVS_FILTER_KEEP;
+    bool expired = view.version.expires_at != 0 && view.version.expires_at <= state->now_ms;
+    if (!expired || (view.version.flags & (KVS_VERSION_STUB | KVS_VERSION_TOMBSTONE)) != 0)
+        return KVS_FILTER_KEEP;
+    kvs_node_encode_stub(replacement, entry_key, &view);
+    return replacement->err ? KVS_FILTER_KEEP : KVS_FILTER_REPLACE;
+}
+
+struct time_state {
+    struct kvs_store *store;
+    struct kvs_store_iter *iter;
+};
+
+static void *times_begin(void *ctx)
+{
+    struct kvs_node_filter *filter = ctx;
+    struct time_state *state = calloc(1, sizeof(*state));
+    if (!state)
+        return NULL;
+    state->store = atomic_load(&filter->store);
+    return state;
+}
+
+// The view may be older than the newest commits, never older than the entry: entry and version were
+// committed in one batch before this compaction began. "A newer version is there" and "the key has
+// none any more" stay true for good as far as this entry goes.
+static bool is_stale(struct time_state *state, int64_t time_ms, struct kvs_slice key)
+{
+    if (!state->store || key.size > KVS_KEY_SIZE_MAX)
+        return false;
+    if (!state->iter) {
+        const struct kvs_store_iter_options options = {
+            .mode = KVS_READ_DISK, .prefix_only = true, .skip_cache_fill = true};
+        state->iter = kvs_store_iter_new(state->store, KVS_FAMILY_DATA, &options);
+        if (!state->iter)
+            return false;
+    }
+    struct kvs_prefix prefix;
+    kvs_prefix_set(&prefix, key);
+    kvs_store_iter_seek(state->iter, kvs_prefix_slice(&prefix));
+    if (!kvs_store_iter_valid(state->iter))
+        return kvs_store_iter_error(state->iter) == 0;
+    struct kvs_slice found = kvs_store_iter_key(state->iter);
+    if (!kvs_slice_starts_with(found, kvs_prefix_slice(&prefix)))
+        return true;
+    struct kvs_record_view view;
+    return kvs_record_decode(found, kvs_store_iter_value(state->iter), &view) == 0 &&
+           view.version.timestamp > time_ms;
+}
+
+static enum kvs_filter_verdict times_decide(void *opaque, struct kvs_slice entry_key,
+                                            struct kvs_slice value, struct kvs_buf *replacement)
+{
+    (void)value;
+    (void)replacement;
+    struct kvs_slice key;
+    int64_t time_ms = 0;
+    if (!kvs_time_key_decode(entry_key, &time_ms, &key))
+        return KVS_FILTER_KEEP;
+    return is_stale(opaque, time_ms, key) ? KVS_FILTER_DROP : KVS_FILTER_KEEP;
+}
+
+static void times_end(void *opaque)
+{
+    struct time_state *state = opaque;
+    kvs_store_iter_free(state->iter);
+    free(state);
+}
+
+void kvs_node_set_filters(struct kvs_node_filter *filter, struct kvs_store_options *options)
+{
+    const struct kvs_store_filter versions = {filter, versions_begin, versions_decide, free};
+    options->filters[KVS_FAMILY_DATA] = versions;
+    options->filters[KVS_FAMILY_SYSTEM] = versions;
+    options->filters[KVS_FAMILY_BY_TIME] =
+        (struct kvs_store_filter){filter, times_begin, times_decide, times_end};
+}

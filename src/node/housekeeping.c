@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node does when nobody asks: reclaims expired records and old tombstones, trims the change
+// log, compacts the time index when most of it is stale, and looks after a failed store. One thread
+// that mostly sleeps; it changes nothing itself but asks the commit thread (INV-5). Nothing due,
+// nothing written: an idle node stays idle.
+#include "base/assert.h"
+#include "node/node_internal.h"
+
+#include <pthread.h>
+#include <time.h>
+
+enum {
+    PERIOD_S = 10,
+    FAILED_PERIOD_S = 1,
+    LOG_SLACK = 100000,         // trim in steps of this many changes
+    TIME_INDEX_SLACK = 1000000, // stale entries that are not worth a compaction
+    PURGES_MAX = 100000,        // a round, so that a flood of expiries cannot starve the rest
+};
+
+struct kvs_housekeeper {
+    struct kvs_node *node;
+    pthread_t thread;
+    pthread_mutex_t lock; // guards the two flags
+    pthread_cond_t wake;
+    bool stopping;
+    bool woken;
+};
+
+// ---- Waiting for the commit thread
+
+// An executor that only counts: the waiting thread runs nothing.
+struct waiter {
+    struct kvs_executor executor;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    size_t outstanding;
+};
+
+static void waiter_post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    (void)task;
+    struct waiter *waiter = KVS_CONTAINER_OF(executor, struct waiter, executor);
+    (void)pthread_mutex_lock(&waiter->lock);
+    waiter->outstanding--;
+    (void)pthread_cond_signal(&waiter->wake);
+    (void)pthread_mutex_unlock(&waiter->lock);
+}
+
+static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t count)
+{
+    struct waiter waiter = {
+        {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
+    for (size_t i = 0; i < count; i++) {
+        writes[i].executor = &waiter.executor;
+        kvs_committer_submit(node->committer, &writes[i]);
+    }
+    (void)pthread_mutex_lock(&waiter.lock);
+    while (waiter.outstanding > 0)
+        (void)pthread_cond_wait(&waiter.wake, &waiter.lock);
+    (void)pthread_mutex_unlock(&waiter.lock);
+}
+
+int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)
+{
+    wait_for(node, write, 1);
+    return write->err;
+}
+
+// ---- The rounds' parts
+
+struct due_batch {
+    size_t count;
+    struct kvs_write writes[KVS_NODE_PURGE_BATCH];
+    char keys[KVS_NODE_PURGE_BATCH][KVS_KEY_SIZE_MAX];
+};
+
+// The next due entries, oldest first.
+static int collect_due(struct kvs_node *node, struct due_batch *batch)
+{
+    int64_t now_ms = kvs_clock_wall_ms(node->options.clock);
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    KVS_CLEANUP(kvs_store_iter_freep)
+    struct kvs_store_iter *iter = kvs_store_iter_new(node->store, KVS_FAMILY_DUE, &options);
+    if (!iter)
+        return KVS_ERR_NOMEM;
+    batch->count = 0;
+    for (kvs_store_iter_seek(iter, KVS_SLICE_EMPTY);
+         batch->count < KVS_NODE_PURGE_BATCH && kvs_store_iter_valid(iter);
+         kvs_store_iter_next(iter)) {
+        int64_t due_ms = 0;
+        struct kvs_slice key;
+        if (!kvs_time_key_decode(kvs_store_iter_key(iter), &due_ms, &key) ||
+            key.size > KVS_KEY_SIZE_MAX)
+            return KVS_ERR_CORRUPT;
+        if (due_ms > now_ms)
+            break;
+        size_t i = batch->count++;
+        memcpy(batch->keys[i], key.data, key.size);
+        batch->writes[i] = (struct kvs_write){
+            .op = KVS_WRITE_PURGE, .key = kvs_slice(batch->keys[i], key.size), .due_ms = due_ms};
+    }
+    return kvs_store_iter_error(iter);
+}
+
+static int purge_due(struct kvs_node *node)
+{
+    KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
+    if (!batch)
+        return KVS_ERR_NOMEM;
+    size_t purged = 0;
+    do {
+        int err = collect_due(node, batch);
+        if (err)
+            return err;
+        wait_for(node, batch->writes, batch->count);
+        for (size_t i = 0; i < batch->count; i++)
+            if (batch->writes[i].err)
+                return batch->writes[i].err;
+        purged += batch->count;
+    } while (batch->count == KVS_NODE_PURGE_BATCH && purged < PURGES_MAX);
+    return 0;
+}
+
+static int trim_log(struct kvs_node *node)
+{
+    uint64_t newest = atomic_load(&node->log_seq);
+    uint64_t floor = atomic_load(&node->log_floor);
+    if (newest < floor + KVS_NODE_LOG_ENTRIES_KEPT + LOG_SLACK)
+        return 0;
+    struct kvs_write write = {.op = KVS_WRITE_TRIM_LOG,
+                              .log_floor = newest - KVS_NODE_LOG_ENTRIES_KEPT};
+    return kvs_node_write_wait(node, &write);
+}
+
+static int compact_time_index(struct kvs_node *node)
+{
+    struct kvs_store_stats stats;
+    int err = kvs_store_stats(node->store, &stats);
+    if (err || stats.keys_estimate[KVS_FAMILY_BY_TIME] <
+                   2 * stats.keys_estimate[KVS_FAMILY_DATA] + TIME_INDEX_SLACK)
+        return err;
+    return kvs_store_compact(node->store, KVS_FAMILY_BY_TIME);
+}
+
+int kvs_node_housekeep(struct kvs_node *node)
+{
+    if (!atomic_load(&node->writable)) {
+        struct kvs_write write = {.op = KVS_WRITE_RESUME};
+        return kvs_node_write_wait(node, &write);
+    }
+    int err = purge_due(node);
+    if (!err)
+        err = trim_log(node);
+    if (!err)
+        err = compact_time_index(node);
+    return err;
+}
+
+// ---- The thread
+
+static bool sleep_until_next_round(struct kvs_housekeeper *housekeeper)
+{
+    bool writable = atomic_load(&housekeeper->node->writable);
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until); // cannot fail for this clock
+    until.tv_sec += writable ? PERIOD_S : FAILED_PERIOD_S;
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    int waited = 0;
+    while (!housekeeper->stopping && !housekeeper->woken && waited == 0)
+        waited = pthread_cond_timedwait(&housekeeper->wake, &housekeeper->lock, &until);
+    housekeeper->woken = false;
+    bool stopping = housekeeper->stopping;
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    return !stopping;
+}
+
+static void *run(void *opaque)
+{
+    struct kvs_housekeeper *housekeeper = opaque;
+    struct kvs_node *node = housekeeper->node;
+    (void)pthread_setname_np(pthread_self(), "kvs-housekeep"); // for people with a debugger only
+    int last_err = 0;
+    while (sleep_until_next_round(housekeeper)) {
+        int err = kvs_node_housekeep(node);
+        if (err && err != last_err) // once, not every second while a disk stays full
+            kvs_log(node->options.log, KVS_LOG_WARN, "housekeeping failed",
+                    KVS_F_STR("error", kvs_err_text(err)));
+        last_err = err;
+    }
+    return NULL;
+}
+
+int kvs_housekeeper_start(struct kvs_node *node, struct kvs_housekeeper **ret_housekeeper)
+{
+    struct kvs_housekeeper *housekeeper = calloc(1, sizeof(*housekeeper));
+    if (!housekeeper)
+        return KVS_ERR_NOMEM;
+    housekeeper->node = node;
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic); // none of these fails with these arguments
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&housekeeper->wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    (void)pthread_mutex_init(&housekeeper->lock, NULL);
+    if (pthread_create(&housekeeper->thread, NULL, run, housekeeper) != 0) {
+        (void)pthread_cond_destroy(&housekeeper->wake);
+        (void)pthread_mutex_destroy(&housekeeper->lock);
+        free(housekeeper);
+        return KVS_ERR_NOMEM;
+    }
+    *ret_housekeeper = housekeeper;
+    return 0;
+}
+
+static void signal_flag(struct kvs_housekeeper *housekeeper, bool *flag)
+{
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    *flag = true;
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    (void)pthread_cond_signal(&housekeeper->wake);
+}
+
+void kvs_housekeeper_wake(struct kvs_housekeeper *housekeeper)
+{
+    if (housekeeper)
+        signal_flag(housekeeper, &housekeeper->woken);
+}
+
+void kvs_housekeeper_stop(struct kvs_housekeeper *housekeeper)
+{
+    if (!housekeeper)
+        return;
+    signal_flag(housekeeper, &housekeeper->stopping);
+    kvs_assert(pthread_join(housekeeper->thread, NULL) == 0);
+    (void)pthread_cond_destroy(&housekeeper->wake);
+    (void)pthread_mutex_destroy(&housekeeper->lock);
+    free(housekeeper);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's own small records in KVS_FAMILY_META: who it is, which writers its versions name, and
+// where the last group of writes ended. Layouts: codec/index.h.
+#include "node/node_internal.h"
+
+static const struct kvs_slice key_identity = KVS_SLICE("identity");
+static const struct kvs_slice key_state = KVS_SLICE("state");
+static const struct kvs_slice key_log_floor = KVS_SLICE("log_floor");
+static const struct kvs_slice prefix_writer = KVS_SLICE("writer/");
+
+enum { META_SIZE_MAX = 4096 };
+
+static int get(struct kvs_node *node, struct kvs_slice key, struct kvs_buf *ret_value)
+{
+    kvs_buf_clear(ret_value);
+    return kvs_store_get(node->store, KVS_FAMILY_META, key, KVS_READ_DISK, ret_value);
+}
+
+// A first start: everything that makes this store a node, in one synced batch.
+static int create_identity(struct kvs_node *node)
+{
+    node->identity = (struct kvs_identity){.incarnation = 1};
+    node->identity.self.node = kvs_uuid_new(node->options.random);
+    node->identity.self.joined_timestamp = kvs_clock_wall_ms(node->options.clock);
+
+    struct kvs_store_batch *batch = kvs_store_batch_new(node->store);
+    if (!batch)
+        return KVS_ERR_NOMEM;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(META_SIZE_MAX);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    kvs_buf_append_slice(&key, prefix_writer);
+    kvs_wire_put_u32be(&key, KVS_NODE_SELF_WRITER_ID);
+    kvs_writer_encode(&value, &node->identity.self);
+    int err = key.err ? key.err : value.err;
+    kvs_store_batch_put(batch, KVS_FAMILY_META, kvs_buf_slice(&key), kvs_buf_slice(&value));
+
+    kvs_buf_clear(&value);
+    kvs_identity_encode(&value, &node->identity);
+    err = err ? err : value.err;
+    kvs_store_batch_put(batch, KVS_FAMILY_META, key_identity, kvs_buf_slice(&value));
+    if (!err)
+        err = kvs_store_write(node->store, batch, KVS_DURABILITY_SYNC);
+    kvs_store_batch_free(batch);
+    return err;
+}
+
+int kvs_node_load_state(struct kvs_node *node, struct kvs_commit_state *ret_state)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    int err = get(node, key_state, &value);
+    if (err == KVS_ERR_NOT_FOUND) {
+        *ret_state = (struct kvs_commit_state){0};
+        return 0;
+    }
+    return err ? err : kvs_commit_state_decode(kvs_buf_slice(&value), ret_state);
+}
+
+static int load_log_floor(struct kvs_node *node)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    int err = get(node, key_log_floor, &value);
+    if (err && err != KVS_ERR_NOT_FOUND)
+        return err;
+    struct kvs_cursor cursor = kvs_cursor(kvs_buf_slice(&value));
+    uint64_t floor = err ? 1 : kvs_wire_get_u64be(&cursor);
+    if (!err && !kvs_cursor_finished(&cursor))
+        return KVS_ERR_CORRUPT;
+    atomic_store(&node->log_floor, floor);
+    return 0;
+}
+
+int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    int err = get(node, key_identity, &value);
+    if (err == KVS_ERR_NOT_FOUND)
+        err = create_identity(node);
+    else if (!err)
+        err = kvs_identity_decode(kvs_buf_slice(&value), &node->identity);
+    if (err)
+        return kvs_fail(ret_message, err, "identity of this node: %s", kvs_err_text(err));
+    err = kvs_node_load_state(node, &node->state);
+    if (!err)
+        err = load_log_floor(node);
+    if (err)
+        return kvs_fail(ret_message, err, "commit state: %s", kvs_err_text(err));
+    atomic_store(&node->log_seq, node->state.log_seq);
+    return 0;
+}
+
+void kvs_node_put_state(struct kvs_store_batch *batch, const struct kvs_commit_state *state)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    kvs_commit_state_encode(&value, state);
+    kvs_store_batch_put(batch, KVS_FAMILY_META, key_state, kvs_buf_slice(&value));
+}
+
+void kvs_node_put_log_floor(struct kvs_store_batch *batch, uint64_t floor)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    kvs_wire_put_u64be(&value, floor);
+    kvs_store_batch_put(batch, KVS_FAMILY_META, key_log_floor, kvs_buf_slice(&value));
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening, closing and the state of a node. The order of opening is the order of dependence: store,
+// meta, cache, commit thread, housekeeping; closing goes the other way.
+#include "node/node_internal.h"
+
+enum { CACHE_SIZE_DEFAULT = 64 << 20 };
+
+const char *kvs_node_mode_name(enum kvs_node_mode mode)
+{
+    switch (mode) {
+    case KVS_NODE_READ_ONLY:
+        return "read-only";
+    case KVS_NODE_SYNCING:
+        return "syncing";
+    case KVS_NODE_NORMAL:
+        break;
+    }
+    return "normal";
+}
+
+static int open_store(struct kvs_node *node, struct kvs_message *ret_message)
+{
+    struct kvs_store_options options = {
+        .path = node->data_dir,
+        .compression = node->options.compression,
+        .compression_level = node->options.compression_level,
+    };
+    node->filter.clock = node->options.clock;
+    node->filter.revisions = node->options.revisions;
+    kvs_node_set_filters(&node->filter, &options);
+    int err = kvs_store_open(&options, &node->store, ret_message);
+    if (!err)
+        atomic_store(&node->filter.store, node->store);
+    return err;
+}
+
+static int start(struct kvs_node *node, struct kvs_message *ret_message)
+{
+    int err = open_store(node, ret_message);
+    if (!err)
+        err = kvs_node_load_meta(node, ret_message);
+    if (err)
+        return err;
+    size_t cache_size = node->options.record_cache_size;
+    err = kvs_cache_new(cache_size ? cache_size : CACHE_SIZE_DEFAULT, node->options.metrics,
+                        &node->cache);
+    if (!err)
+        err = kvs_committer_start(node, &node->committer);
+    if (!err)
+        err = kvs_housekeeper_start(node, &node->housekeeper);
+    return err ? kvs_fail(ret_message, err, "start node: %s", kvs_err_text(err)) : 0;
+}
+
+int kvs_node_open(const struct kvs_node_options *options, struct kvs_node **ret_node,
+                  struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(kvs_node_closep) struct kvs_node *node = calloc(1, sizeof(*node));
+    if (!node)
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "start node: out of memory");
+    node->options = *options;
+    node->data_dir = strdup(options->data_dir);
+    if (!node->data_dir)
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "start node: out of memory");
+    node->options.data_dir = node->data_dir;
+    node->options.node_id = NULL; // borrowed for the call only
+    if (node->options.revisions == 0)
+        node->options.revisions = 1;
+    atomic_store(&node->writable, true);
+    int err = start(node, ret_message);
+    if (!err)
+        *ret_node = KVS_TAKE(node);
+    return err;
+}
+
+void kvs_node_close(struct kvs_node *node)
+{
+    if (!node)
+        return;
+    kvs_housekeeper_stop(node->housekeeper);
+    kvs_committer_stop(node->committer);
+    kvs_cache_free(node->cache);
+    kvs_store_close(node->store);
+    free(node->data_dir);
+    free(node);
+}
+
+int kvs_node_status(struct kvs_node *node, struct kvs_node_status *ret_status)
+{
+    *ret_status = (struct kvs_node_status){
+        .mode = node->options.read_only ? KVS_NODE_READ_ONLY : KVS_NODE_NORMAL,
+        .writable = atomic_load(&node->writable),
+        .self = node->identity.self,
+        .log_seq = atomic_load(&node->log_seq),
+    };
+    return kvs_store_stats(node->store, &ret_status->store);
+}
+
+void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+{
+    write->err = 0;
+    if (node->options.read_only) {
+        write->pending = NULL;
+        write->err = KVS_ERR_READ_ONLY;
+        kvs_executor_post(write->executor, &write->done);
+        return;
+    }
+    kvs_committer_submit(node->committer, write);
+}
