@@ -17,7 +17,7 @@ static size_t count_options(const struct kvs_command *command)
     size_t count = 0;
     while (command->body->options && command->body->options[count].name)
         count++;
-    kvs_assert(count <= KVS_OPTIONS_MAX);
+    kvs_assert(count <= KVS_CMD_OPTIONS_MAX);
     return count;
 }
 
@@ -29,7 +29,7 @@ static void describe_options(const struct kvs_command *command, size_t count,
     *ret_short++ = 'h';
     ret_long[0] = (struct option){"help", no_argument, NULL, OPTION_HELP};
     for (size_t i = 0; i < count; i++) {
-        const struct kvs_option *option = &command->body->options[i];
+        const struct kvs_cmd_option *option = &command->body->options[i];
         int has_argument = option->argument ? required_argument : no_argument;
         ret_long[i + 1] = (struct option){option->name, has_argument, NULL, OPTION_FIRST + (int)i};
         if (option->letter) {
@@ -88,8 +88,8 @@ static int check_operand_count(const struct kvs_args *args)
 int kvs_args_parse(const struct kvs_command *command, int argc, char **argv,
                    struct kvs_args *ret_args, bool *ret_help)
 {
-    struct option long_options[KVS_OPTIONS_MAX + 2];
-    char short_options[2 * KVS_OPTIONS_MAX + 3];
+    struct option long_options[KVS_CMD_OPTIONS_MAX + 2];
+    char short_options[2 * KVS_CMD_OPTIONS_MAX + 3];
     size_t count = count_options(command);
     describe_options(command, count, long_options, short_options);
     *ret_args = (struct kvs_args){.command = command};
@@ -121,7 +121,7 @@ int kvs_args_parse(const struct kvs_command *command, int argc, char **argv,
 
 const char *kvs_args_value(const struct kvs_args *args, const char *name)
 {
-    const struct kvs_option *options = args->command->body->options;
+    const struct kvs_cmd_option *options = args->command->body->options;
     for (size_t i = 0; options && options[i].name; i++) {
         if (strcmp(options[i].name, name) == 0)
             return args->values[i];

@@ -15,10 +15,10 @@ enum kvs_exit_code {
 #undef KVS_EXIT
 };
 
-enum { KVS_OPTIONS_MAX = 16 };
+enum { KVS_CMD_OPTIONS_MAX = 16 };
 
 // One option of a command. `--help` needs no row: every command has it.
-struct kvs_option {
+struct kvs_cmd_option {
     const char *name;     // long name without dashes
     char letter;          // short form, 0 = none
     const char *argument; // placeholder in the help ("URL"); NULL = a flag
@@ -27,14 +27,15 @@ struct kvs_option {
 
 struct kvs_args {
     const struct kvs_command *command;
-    const char *values[KVS_OPTIONS_MAX]; // by position in the command's options; NULL = not given
+    const char
+        *values[KVS_CMD_OPTIONS_MAX]; // by position in the command's options; NULL = not given
     char **operands;
     int operand_count; // within the command's bounds
 };
 
 struct kvs_command_body {
     int (*run)(const struct kvs_args *args); // returns an enum kvs_exit_code
-    const struct kvs_option *options;        // ends with a row without name; NULL = none
+    const struct kvs_cmd_option *options;    // ends with a row without name; NULL = none
     const char *details; // what `kvs help NAME` says below the summary: prose, examples
 };
 

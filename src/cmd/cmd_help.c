@@ -72,7 +72,7 @@ void kvs_help_print(void)
 
 void kvs_help_print_command(const struct kvs_command *command)
 {
-    const struct kvs_option *options = command->body->options;
+    const struct kvs_cmd_option *options = command->body->options;
     printf("Usage: kvs %s%s%s%s\n\n%s.\n", command->name, options ? " [OPTIONS]" : "",
            command->operands[0] ? " " : "", command->operands, command->summary);
     if (command->body->details)

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 
-static const struct kvs_option options[] = {
+static const struct kvs_cmd_option options[] = {
     {"url", 'u', "URL", "where"},
     {"force", 0, NULL, "really"},
     {"json", 'j', NULL, "for scripts"},
@@ -115,7 +115,7 @@ static void every_command_is_found_and_documented(void **state)
         assert_ptr_equal(kvs_command_find(each->name), each);
         assert_non_null(each->body->run);
         assert_true(strlen(each->summary) > 0);
-        for (const struct kvs_option *o = each->body->options; o && o->name; o++)
+        for (const struct kvs_cmd_option *o = each->body->options; o && o->name; o++)
             assert_non_null(o->help);
     }
     assert_null(kvs_command_find("strat"));
