@@ -24,7 +24,7 @@ struct kvs_json_error {
 // Validates `text` and appends it without insignificant white space. KVS_ERR_SYNTAX (with
 // *ret_error set), _TOO_LARGE, _NOMEM. Refused: lone surrogates (\ud800), invalid UTF-8, a BOM,
 // depth over KVS_JSON_DEPTH_MAX, anything after the value. Allowed: numbers of any size, U+0000 as
-// \u0000.
+// \u0000. On failure nothing is appended. `ret_error` may be NULL, here and below.
 KVS_MUST_CHECK int kvs_json_compact(struct kvs_slice text, struct kvs_buf *out,
                                     struct kvs_json_error *ret_error);
 KVS_MUST_CHECK int kvs_json_validate(struct kvs_slice text, struct kvs_json_error *ret_error);
