@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the handler files of api/ share: the call (one request being answered), the route table and
+// the helpers every handler uses. A call belongs to one thread at a time: the loop, or the worker
+// it was handed to.
+#ifndef KVS_API_API_INTERNAL_H
+#define KVS_API_API_INTERNAL_H
+
+#include "api/api.h"
+
+// ---- Routes (router.c)
+
+struct kvs_api_call;
+// Ends with kvs_api_finish, or starts something that will.
+typedef void kvs_api_handler_fn(struct kvs_api_call *call);
+
+enum kvs_route_scope { KVS_SCOPE_OPEN, KVS_SCOPE_READ, KVS_SCOPE_WRITE, KVS_SCOPE_DELETE };
+enum kvs_route_permission {
+    KVS_PERMISSION_NONE,
+    KVS_PERMISSION_READ,
+    KVS_PERMISSION_WRITE,
+    KVS_PERMISSION_DELETE,
+};
+enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE };
+enum kvs_route_feature { KVS_FEATURE_ALWAYS, KVS_FEATURE_HISTORY, KVS_FEATURE_METRICS };
+
+struct kvs_route {
+    enum kvs_http_method method;
+    const char *pattern;
+    enum kvs_route_scope scope;
+    enum kvs_route_permission permission;
+    enum kvs_route_body body;
+    const char *audit;
+    enum kvs_route_feature feature;
+    kvs_api_handler_fn *handler;
+    const char *summary;
+};
+
+// One handler a name in tables/routes.def.
+#define KVS_ROUTE(method, pattern, scope, permission, body, audit, feature, handler, summary)      \
+    kvs_api_handler_fn kvs_api_##handler;
+#include "tables/routes.def"
+#undef KVS_ROUTE
+
+enum kvs_route_index {
+#define KVS_ROUTE(method, pattern, scope, permission, body, audit, feature, handler, summary)      \
+    KVS_ROUTE_##handler,
+#include "tables/routes.def"
+#undef KVS_ROUTE
+    KVS_ROUTE_COUNT
+};
+
+// A pattern taken apart: head [{key} | {prefix} '/'] tail [{n}] end.
+struct kvs_route_shape {
+    enum { KVS_SHAPE_EXACT, KVS_SHAPE_KEY, KVS_SHAPE_PREFIX } kind;
+    bool has_number;
+    struct kvs_slice head; // before the wildcard; EXACT: everything
+    struct kvs_slice tail; // KEY: "/history" or "/history/"
+    struct kvs_slice end;  // behind {n}
+};
+
+struct kvs_route_match {
+    const struct kvs_route *route; // NULL: none
+    enum { KVS_MATCH_KEYLESS, KVS_MATCH_KEY, KVS_MATCH_PREFIX } what;
+    struct kvs_slice rest;   // raw {key} or {prefix}
+    struct kvs_slice number; // raw {n}
+    unsigned allowed;        // without a route: bits of the methods the path has; 0 = unknown path
+};
+
+void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT]);
+struct kvs_route_match kvs_route_find(const struct kvs_api *api, enum kvs_http_method method,
+                                      struct kvs_slice path);
+
+// ---- The call (call.c)
+
+struct kvs_api {
+    struct kvs_api_options options;
+    int64_t started_ms; // monotonic
+    struct kvs_route_shape shapes[KVS_ROUTE_COUNT];
+};
+
+// Writes the answer into the (empty) response, or returns an error; with KVS_READ_CACHED it must
+// not block and returns KVS_ERR_AGAIN instead.
+typedef int kvs_api_read_fn(struct kvs_api_call *call, enum kvs_read_mode mode);
+
+// Lives in the exchange's arena.
+struct kvs_api_call {
+    struct kvs_api *api;
+    struct kvs_http_exchange *exchange;
+    const struct kvs_route *route;
+    const struct kvs_grant *grant;
+    struct kvs_slice key;    // decoded {key}, valid; or {prefix}, not yet checked
+    struct kvs_slice number; // raw {n}
+    struct kvs_slice detail; // of the error, for people
+    void *input;             // the handler's own parameters, in the arena
+    kvs_api_read_fn *read;
+    int err; // between threads
+};
+
+// Runs `read` now from the caches and, where that would block, again on a worker; then finishes.
+void kvs_api_read(struct kvs_api_call *call, kvs_api_read_fn *read);
+// The same on a worker right away: for scans, which may walk over any number of entries.
+void kvs_api_read_on_worker(struct kvs_api_call *call, kvs_api_read_fn *read);
+
+// Answers with what is in the response, or with a problem document for `err`.
+void kvs_api_finish(struct kvs_api_call *call, int err);
+
+// NULL: out of memory or over the request's limit.
+void *kvs_api_alloc(struct kvs_api_call *call, size_t size);
+
+// Grows the body's limit to hold `size` bytes (what is stored must be readable, whatever the limit
+// for clients is) and makes room.
+void kvs_api_body_reserve(struct kvs_api_call *call, size_t size);
+
+// ---- Problems (problem.c)
+
+// Remembers the detail for kvs_api_finish; returns `err`.
+int kvs_api_fail(struct kvs_api_call *call, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+// Replaces the response by an application/problem+json document.
+void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_slice detail);
+// What to tell the client where nothing more precise is known; static.
+const char *kvs_api_default_detail(int err);
+
+// ---- Query parameters (query.c)
+
+struct kvs_api_param {
+    const char *name;
+    bool found;
+    struct kvs_slice value; // decoded
+};
+
+// Strict: an unknown name, a name that stands twice and a broken escape are KVS_ERR_INVALID with
+// their detail. A route without parameters passes NULL, 0.
+KVS_MUST_CHECK int kvs_api_query(struct kvs_api_call *call, struct kvs_api_param *params,
+                                 size_t param_count);
+// "1", "true", "0", "false"; false when absent.
+KVS_MUST_CHECK int kvs_api_param_bool(struct kvs_api_call *call, const struct kvs_api_param *param,
+                                      bool *ret_value);
+// 1 to 1000; 100 when absent.
+KVS_MUST_CHECK int kvs_api_param_limit(struct kvs_api_call *call, const struct kvs_api_param *param,
+                                       uint32_t *ret_limit);
+// A Go duration; "" and "0" are KVS_TTL_NONE; rounded up to milliseconds. `where` names the source.
+KVS_MUST_CHECK int kvs_api_parse_ttl(struct kvs_api_call *call, const char *where,
+                                     struct kvs_slice text, int64_t *ret_ttl_ms);
+
+// ---- Conditional requests, RFC 9110 section 13 (conditional.c)
+
+struct kvs_api_tags {
+    bool present;
+    bool any;               // "*"
+    struct kvs_uuid *uuids; // the tags that can be a version's; others match nothing
+    size_t count;
+};
+
+struct kvs_api_conditions {
+    struct kvs_api_tags if_match; // strong tags only
+    struct kvs_api_tags if_none_match;
+    int64_t if_modified_since_s; // -1: none
+    int64_t if_unmodified_since_s;
+};
+
+enum kvs_api_verdict { KVS_VERDICT_PROCEED, KVS_VERDICT_NOT_MODIFIED, KVS_VERDICT_FAILED };
+
+// KVS_ERR_INVALID with its detail for a malformed list of entity tags; malformed dates are ignored.
+KVS_MUST_CHECK int kvs_api_conditions_read(struct kvs_api_call *call,
+                                           struct kvs_api_conditions *ret_conditions);
+// For GET and HEAD of an existing record.
+enum kvs_api_verdict kvs_api_conditions_judge(const struct kvs_api_conditions *conditions,
+                                              const struct kvs_version *version);
+// For writes: reads the headers into the write's condition.
+KVS_MUST_CHECK int kvs_api_conditions_for_write(struct kvs_api_call *call, struct kvs_write *write);
+
+// An HTTP-date in any of the three forms of RFC 9110 section 5.6.7 (http_date.c); `now_s` places
+// the obsolete two-digit year.
+bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_unix_s);
+
+// ---- Parts of requests
+
+// envelope.c: `json` is compact. An envelope's data and ttl, or `json` itself with *ret_ttl_ms left
+// alone; KVS_ERR_INVALID with its detail for a bad ttl.
+KVS_MUST_CHECK int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
+                                          struct kvs_slice *ret_data, int64_t *ret_ttl_ms);
+// history.c: {n}, from 1 to `revisions`; KVS_ERR_INVALID with its detail.
+KVS_MUST_CHECK int kvs_api_revision_number(struct kvs_api_call *call, uint32_t *ret_revision);
+
+// ---- Writing (write.c)
+
+void kvs_api_append_uuid(struct kvs_buf *out, const struct kvs_uuid *uuid);
+// "uuid":"…","timestamp":N
+void kvs_api_append_version(struct kvs_buf *out, const struct kvs_version *version);
+// {"uuid":"…","timestamp":N,"data":…}
+void kvs_api_append_record(struct kvs_buf *out, const struct kvs_version *version,
+                           struct kvs_slice json);
+// ETag, Last-Modified and Cache-Control of a version.
+void kvs_api_append_validators(struct kvs_buf *headers, const struct kvs_version *version);
+
+// An opaque, URL-safe cursor that stands for `key`, and back. KVS_ERR_INVALID.
+void kvs_api_cursor_append(struct kvs_buf *out, struct kvs_slice key);
+KVS_MUST_CHECK int kvs_api_cursor_parse(struct kvs_arena *arena, struct kvs_slice cursor,
+                                        struct kvs_slice *ret_key);
+
+// The OpenAPI document, generated at build time from openapi.yaml.
+extern const char kvs_api_openapi_json[];
+extern const size_t kvs_api_openapi_json_size;
+
+#endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The envelope {"data":…,"ttl":"1h"} of a PUT: an object with exactly these two members, each once,
+// in any order. Works on compact, valid JSON, which needs no second parser to be cut apart.
+#include "api/api_internal.h"
+
+#include "codec/json.h"
+
+enum { TTL_SIZE_MAX = 256 }; // no duration is longer: not worth decoding
+
+// The size of the string at the start of `json`, quotes included.
+static size_t string_size(struct kvs_slice json)
+{
+    size_t at = 1;
+    while (at < json.size && json.data[at] != '"')
+        at += json.data[at] == '\\' ? 2 : 1;
+    return at + 1;
+}
+
+// The size of the value at the start of `json`: up to the ',', '}' or ']' that ends it.
+static size_t value_size(struct kvs_slice json)
+{
+    size_t depth = 0;
+    size_t at = 0;
+    while (at < json.size) {
+        char c = json.data[at];
+        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+            break;
+        if (c == '"') {
+            at += string_size(kvs_slice(json.data + at, json.size - at));
+            continue;
+        }
+        if (c == '{' || c == '[')
+            depth++;
+        else if (c == '}' || c == ']')
+            depth--;
+        at++;
+    }
+    return at;
+}
+
+static struct kvs_slice cut(struct kvs_slice *json, size_t size)
+{
+    struct kvs_slice head = kvs_slice(json->data, size);
+    *json = kvs_slice(json->data + size, json->size - size);
+    return head;
+}
+
+struct member {
+    struct kvs_slice key; // as written, with quotes
+    struct kvs_slice value;
+};
+
+// Cuts an object with exactly two members apart; false for everything else.
+static bool cut_two_members(struct kvs_slice json, struct member ret_members[static 2])
+{
+    if (json.size < 2 || json.data[0] != '{' || json.data[1] == '}')
+        return false;
+    for (int i = 0; i < 2; i++) {
+        (void)cut(&json, 1); // the '{' or ','
+        ret_members[i].key = cut(&json, string_size(json));
+        (void)cut(&json, 1); // the ':'
+        ret_members[i].value = cut(&json, value_size(json));
+        if (json.data[0] != (i == 0 ? ',' : '}'))
+            return false;
+    }
+    return true;
+}
+
+// A key may be written with escapes ("d\u0061ta"): it is its meaning that counts.
+static int string_value(struct kvs_api_call *call, struct kvs_slice json,
+                        struct kvs_slice *ret_string)
+{
+    struct kvs_arena *arena = &call->exchange->arena;
+    struct kvs_json *root = NULL;
+    struct kvs_json_error ignored;
+    int err = kvs_json_parse(json, 0, arena, &root, &ignored);
+    return err ? err : kvs_json_string(root, arena, ret_string);
+}
+
+int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
+                           struct kvs_slice *ret_data, int64_t *ret_ttl_ms)
+{
+    struct member members[2];
+    *ret_data = json;
+    if (!cut_two_members(json, members))
+        return 0;
+    const struct kvs_slice *data = NULL;
+    const struct kvs_slice *ttl = NULL;
+    for (int i = 0; i < 2; i++) {
+        struct kvs_slice key = KVS_SLICE_EMPTY;
+        // The longest way to write either name: every character as \uXXXX.
+        if (members[i].key.size > sizeof("\"\\u0064\\u0061\\u0074\\u0061\"") - 1)
+            return 0;
+        int err = string_value(call, members[i].key, &key);
+        if (err)
+            return err;
+        if (kvs_slice_eq(key, KVS_SLICE("data")))
+            data = &members[i].value;
+        else if (kvs_slice_eq(key, KVS_SLICE("ttl")))
+            ttl = &members[i].value;
+    }
+    if (!data || !ttl)
+        return 0;
+    if (ttl->data[0] != '"')
+        return kvs_api_fail(
+            call, KVS_ERR_INVALID,
+            "The member \"ttl\" beside \"data\" must be a string such as \"1h30m\"; "
+            "to store such an object as it is, add ?ttl=0.");
+    struct kvs_slice text = *ttl;
+    int err = text.size > TTL_SIZE_MAX ? 0 : string_value(call, *ttl, &text);
+    if (err)
+        return err;
+    *ret_data = *data;
+    return kvs_api_parse_ttl(call, "The member ttl", text, ret_ttl_ms);
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// GET /kv/{prefix}/ and GET /kv/_range: keys in byte order, in pages. A page ends at `limit`
+// entries or when its body has reached PAGE_BYTES; "next" is then a cursor, else null. The cursor
+// names the first entry of the next page, so that pages neither repeat nor skip what stays in
+// place.
+//
+// Scans always run on a worker: what they walk over (deleted keys, rolled-up subtrees) has no bound
+// that the caller knows.
+#include "api/api_internal.h"
+
+#include "codec/json.h"
+
+enum {
+    PAGE_BYTES = 4 * 1024 * 1024, // a page ends early behind the entry that reaches it
+    PREFIX_SIZE_MAX = KVS_KEY_SIZE_MAX + 1,
+    PREFIXES_BYTES_MAX = 8 * 1024 * 1024, // above 1000 prefixes, every byte of them escaped
+};
+
+struct list_input {
+    struct kvs_node_scan scan; // but for the visitors
+    uint32_t limit;
+    bool values;
+};
+
+struct page {
+    const struct list_input *input;
+    struct kvs_buf *body;
+    struct kvs_buf prefixes;
+    struct kvs_buf next; // the cursor; empty on the last page
+    size_t record_count;
+    size_t prefix_count;
+};
+
+static void page_donep(struct page *page)
+{
+    kvs_buf_done(&page->prefixes);
+    kvs_buf_done(&page->next);
+}
+
+// Is there no room for one more entry? Then `key` begins the next page.
+static bool page_is_full(struct page *page, struct kvs_slice key)
+{
+    size_t count = page->record_count + page->prefix_count;
+    bool full = count >= page->input->limit ||
+                (count > 0 && page->body->size + page->prefixes.size >= PAGE_BYTES);
+    if (full)
+        kvs_api_cursor_append(&page->next, key);
+    return full || page->body->err || page->prefixes.err;
+}
+
+// Makes sure that the entry fits: what is stored must be readable, whatever the response's limit
+// is.
+static void make_room(struct kvs_buf *body, struct kvs_slice key, struct kvs_slice json)
+{
+    enum { ESCAPED = 6, MEMBERS = 256 };
+    size_t size = key.size * ESCAPED + json.size + MEMBERS;
+    if (body->size_max < body->size + size)
+        body->size_max = body->size + size;
+}
+
+static bool visit_key(void *ctx, struct kvs_slice key, const struct kvs_version *version,
+                      struct kvs_slice json)
+{
+    struct page *page = ctx;
+    struct kvs_buf *body = page->body;
+    if (page_is_full(page, key))
+        return false;
+    make_room(body, key, json);
+    if (page->record_count++ > 0)
+        kvs_buf_append_char(body, ',');
+    kvs_buf_append_slice(body, KVS_SLICE("{\"path\":"));
+    kvs_json_write_string(body, key);
+    kvs_buf_append_char(body, ',');
+    kvs_api_append_version(body, version);
+    if (page->input->values) {
+        kvs_buf_append_slice(body, KVS_SLICE(",\"data\":"));
+        kvs_buf_append_slice(body, json);
+    }
+    kvs_buf_append_char(body, '}');
+    return true;
+}
+
+static bool visit_prefix(void *ctx, struct kvs_slice prefix)
+{
+    struct page *page = ctx;
+    if (page_is_full(page, prefix))
+        return false;
+    if (page->prefix_count++ > 0)
+        kvs_buf_append_char(&page->prefixes, ',');
+    kvs_json_write_string(&page->prefixes, prefix);
+    return true;
+}
+
+static bool visit_pair(void *ctx, struct kvs_slice key, const struct kvs_version *version,
+                       struct kvs_slice json)
+{
+    struct page *page = ctx;
+    struct kvs_buf *body = page->body;
+    if (page_is_full(page, key))
+        return false;
+    make_room(body, key, json);
+    if (page->record_count++ > 0)
+        kvs_buf_append_char(body, ',');
+    kvs_buf_append_slice(body, KVS_SLICE("{\"path\":"));
+    kvs_json_write_string(body, key);
+    kvs_buf_append_slice(body, KVS_SLICE(",\"stored_value\":"));
+    kvs_api_append_record(body, version, json);
+    kvs_buf_append_char(body, '}');
+    return true;
+}
+
+static bool scan_is_empty(const struct kvs_node_scan *scan)
+{
+    return scan->end.size > 0 && kvs_slice_cmp(scan->first, scan->end) >= 0;
+}
+
+static void append_next(struct page *page)
+{
+    make_room(page->body, kvs_buf_slice(&page->next), KVS_SLICE_EMPTY);
+    kvs_buf_append_slice(page->body, KVS_SLICE(",\"next\":"));
+    if (page->next.size > 0)
+        kvs_json_write_string(page->body, kvs_buf_slice(&page->next));
+    else
+        kvs_buf_append_slice(page->body, KVS_SLICE("null"));
+    kvs_buf_append_char(page->body, '}');
+}
+
+static int scan(struct kvs_api_call *call, enum kvs_read_mode mode, struct page *page,
+                kvs_node_visit_fn *visit)
+{
+    struct kvs_http_response *response = &call->exchange->response;
+    struct kvs_node_scan scan = page->input->scan;
+    scan.visit = visit;
+    scan.visit_prefix = visit_prefix;
+    scan.ctx = page;
+    response->status = 200;
+    response->content_type = "application/json";
+    int err =
+        scan_is_empty(&scan) ? 0 : kvs_node_scan(call->api->options.node, call->grant, &scan, mode);
+    if (err)
+        return err;
+    return page->prefixes.err ? page->prefixes.err : page->next.err;
+}
+
+static struct page page_of(struct kvs_api_call *call)
+{
+    return (struct page){
+        .input = call->input,
+        .body = &call->exchange->response.body,
+        .prefixes = KVS_BUF_INIT(PREFIXES_BYTES_MAX),
+        .next = KVS_BUF_INIT(2 * PREFIX_SIZE_MAX),
+    };
+}
+
+// ---- GET /kv/{prefix}/
+
+static int read_list(struct kvs_api_call *call, enum kvs_read_mode mode)
+{
+    KVS_CLEANUP(page_donep) struct page page = page_of(call);
+    kvs_buf_append_slice(page.body, KVS_SLICE("{\"keys\":["));
+    int err = scan(call, mode, &page, visit_key);
+    if (err)
+        return err;
+    make_room(page.body, KVS_SLICE_EMPTY, kvs_buf_slice(&page.prefixes));
+    kvs_buf_append_slice(page.body, KVS_SLICE("],\"prefixes\":["));
+    kvs_buf_append_slice(page.body, kvs_buf_slice(&page.prefixes));
+    kvs_buf_append_char(page.body, ']');
+    append_next(&page);
+    return 0;
+}
+
+static int read_cursor(struct kvs_api_call *call, const struct kvs_api_param *param,
+                       struct kvs_node_scan *scan)
+{
+    if (!param->found)
+        return 0;
+    struct kvs_slice key = KVS_SLICE_EMPTY;
+    int err = kvs_api_cursor_parse(&call->exchange->arena, param->value, &key);
+    if (err && err != KVS_ERR_INVALID)
+        return err;
+    if (err || !kvs_slice_starts_with(key, scan->prefix) || kvs_slice_cmp(key, scan->first) < 0 ||
+        (scan->end.size > 0 && kvs_slice_cmp(key, scan->end) >= 0))
+        return kvs_api_fail(
+            call, KVS_ERR_INVALID,
+            "The cursor is none of this listing: pass \"next\" as it came, with the "
+            "other parameters unchanged.");
+    scan->first = key;
+    return 0;
+}
+
+// The path's {prefix} covers whole segments: it becomes the byte prefix "{prefix}/".
+static int read_path_prefix(struct kvs_api_call *call, const struct kvs_api_param *param,
+                            struct kvs_slice *ret_prefix)
+{
+    struct kvs_slice folder = call->key;
+    const char *reason = NULL;
+    if (folder.size == 0) {
+        *ret_prefix = param->value;
+        if (param->value.size > PREFIX_SIZE_MAX)
+            return kvs_api_fail(call, KVS_ERR_INVALID, "prefix is longer than %d bytes.",
+                                PREFIX_SIZE_MAX);
+        return 0;
+    }
+    if (param->found)
+        return kvs_api_fail(call, KVS_ERR_INVALID,
+                            "The prefix is given twice: use GET /kv/?prefix=… or a path.");
+    if (!kvs_key_is_valid(folder, &reason))
+        return kvs_api_fail(call, KVS_ERR_INVALID, "Invalid prefix: %s.", reason);
+    char *prefix = kvs_api_alloc(call, folder.size + 1);
+    if (!prefix)
+        return KVS_ERR_NOMEM;
+    memcpy(prefix, folder.data, folder.size);
+    prefix[folder.size] = '/';
+    *ret_prefix = kvs_slice(prefix, folder.size + 1);
+    return 0;
+}
+
+static int read_delimiter(struct kvs_api_call *call, const struct kvs_api_param *param,
+                          struct kvs_slice *ret_delimiter)
+{
+    if (param->found && !kvs_slice_eq(param->value, KVS_SLICE("/")))
+        return kvs_api_fail(call, KVS_ERR_INVALID, "delimiter can only be \"/\".");
+    *ret_delimiter = param->value;
+    return 0;
+}
+
+static int read_list_input(struct kvs_api_call *call, struct list_input *input)
+{
+    enum { PREFIX, DELIMITER, VALUES, LIMIT, CURSOR, COUNT };
+    struct kvs_api_param params[COUNT] = {
+        [PREFIX] = {.name = "prefix"}, [DELIMITER] = {.name = "delimiter"},
+        [VALUES] = {.name = "values"}, [LIMIT] = {.name = "limit"},
+        [CURSOR] = {.name = "cursor"},
+    };
+    int err = kvs_api_query(call, params, COUNT);
+    if (!err)
+        err = read_path_prefix(call, &params[PREFIX], &input->scan.prefix);
+    if (!err)
+        err = read_delimiter(call, &params[DELIMITER], &input->scan.delimiter);
+    if (!err)
+        err = kvs_api_param_bool(call, &params[VALUES], &input->values);
+    if (!err)
+        err = kvs_api_param_limit(call, &params[LIMIT], &input->limit);
+    if (!err)
+        err = read_cursor(call, &params[CURSOR], &input->scan);
+    return err;
+}
+
+static void start(struct kvs_api_call *call,
+                  int (*read_input)(struct kvs_api_call *call, struct list_input *input),
+                  kvs_api_read_fn *read)
+{
+    struct list_input *input = kvs_api_alloc(call, sizeof(*input));
+    int err = input ? 0 : KVS_ERR_NOMEM;
+    if (!err) {
+        *input = (struct list_input){0};
+        call->input = input;
+        err = read_input(call, input);
+    }
+    if (err)
+        kvs_api_finish(call, err);
+    else
+        kvs_api_read_on_worker(call, read);
+}
+
+void kvs_api_list(struct kvs_api_call *call)
+{
+    start(call, read_list_input, read_list);
+}
+
+// ---- GET /kv/_range
+
+static int read_range(struct kvs_api_call *call, enum kvs_read_mode mode)
+{
+    KVS_CLEANUP(page_donep) struct page page = page_of(call);
+    kvs_buf_append_slice(page.body, KVS_SLICE("{\"pairs\":["));
+    int err = scan(call, mode, &page, visit_pair);
+    if (err)
+        return err;
+    kvs_buf_append_char(page.body, ']');
+    append_next(&page);
+    return 0;
+}
+
+// The scan's end is exclusive, end_key is not. Keys hold no control characters, so nothing lies
+// between end_key and end_key + 0x01.
+static int behind(struct kvs_api_call *call, struct kvs_slice end_key, struct kvs_slice *ret_end)
+{
+    if (end_key.size == 0)
+        return 0;
+    char *end = kvs_api_alloc(call, end_key.size + 1);
+    if (!end)
+        return KVS_ERR_NOMEM;
+    memcpy(end, end_key.data, end_key.size);
+    end[end_key.size] = 0x01;
+    *ret_end = kvs_slice(end, end_key.size + 1);
+    return 0;
+}
+
+static int read_range_input(struct kvs_api_call *call, struct list_input *input)
+{
+    enum { START, END, LIMIT, CURSOR, COUNT };
+    struct kvs_api_param params[COUNT] = {
+        [START] = {.name = "start_key"},
+        [END] = {.name = "end_key"},
+        [LIMIT] = {.name = "limit"},
+        [CURSOR] = {.name = "cursor"},
+    };
+    int err = kvs_api_query(call, params, COUNT);
+    for (int i = START; !err && i <= END; i++)
+        if (params[i].value.size > PREFIX_SIZE_MAX)
+            err = kvs_api_fail(call, KVS_ERR_INVALID, "%s is longer than %d bytes.", params[i].name,
+                               PREFIX_SIZE_MAX);
+    if (!err) {
+        input->scan.first = params[START].value;
+        err = behind(call, params[END].value, &input->scan.end);
+    }
+    if (!err)
+        err = kvs_api_param_limit(call, &params[LIMIT], &input->limit);
+    if (!err)
+        err = read_cursor(call, &params[CURSOR], &input->scan);
+    return err;
+}
+
+void kvs_api_range(struct kvs_api_call *call)
+{
+    start(call, read_range_input, read_range);
+}

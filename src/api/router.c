@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// From method and raw path to a row of the route table. Matching happens before percent-decoding,
+// so that "%2F" and an escaped "/history" belong to the key and never to the route.
+#include "api/api_internal.h"
+
+#include "base/assert.h"
+
+// A row with an empty scope or permission does not compile: there is no KVS_SCOPE_ to stand for it.
+static const struct kvs_route routes[KVS_ROUTE_COUNT] = {
+#define KVS_ROUTE(method, pattern, scope, permission, body, audit, feature, handler, summary)      \
+    {KVS_HTTP_##method,           pattern,           KVS_SCOPE_##scope,                            \
+     KVS_PERMISSION_##permission, KVS_BODY_##body,   "" audit,                                     \
+     KVS_FEATURE_##feature,       kvs_api_##handler, "" summary},
+#include "tables/routes.def"
+#undef KVS_ROUTE
+};
+
+static struct kvs_route_shape shape_of(const char *pattern)
+{
+    struct kvs_route_shape shape = {.head = kvs_slice_from_str(pattern)};
+    const char *brace = strchr(pattern, '{');
+    if (!brace)
+        return shape;
+    shape.head.size = (size_t)(brace - pattern);
+    if (strcmp(brace, "{prefix}/") == 0) {
+        shape.kind = KVS_SHAPE_PREFIX;
+        return shape;
+    }
+    kvs_assert(strncmp(brace, "{key}", 5) == 0);
+    shape.kind = KVS_SHAPE_KEY;
+    shape.tail = kvs_slice_from_str(brace + 5);
+    const char *number = strstr(shape.tail.data, "{n}");
+    if (number) {
+        shape.has_number = true;
+        shape.tail.size = (size_t)(number - shape.tail.data);
+        shape.end = kvs_slice_from_str(number + 3);
+    }
+    return shape;
+}
+
+void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT])
+{
+    for (size_t i = 0; i < KVS_ROUTE_COUNT; i++)
+        shapes[i] = shape_of(routes[i].pattern);
+}
+
+// Cuts `tail` off the end of `text`.
+static bool cut_tail(struct kvs_slice *text, struct kvs_slice tail)
+{
+    if (!kvs_slice_ends_with(*text, tail))
+        return false;
+    text->size -= tail.size;
+    return true;
+}
+
+// Cuts the last segment (not empty, without its '/') off the end of `text`.
+static bool cut_segment(struct kvs_slice *text, struct kvs_slice *ret_segment)
+{
+    size_t start = text->size;
+    while (start > 0 && text->data[start - 1] != '/')
+        start--;
+    *ret_segment = kvs_slice(text->data + start, text->size - start);
+    text->size = start;
+    return ret_segment->size > 0;
+}
+
+static bool shape_matches(const struct kvs_route_shape *shape, struct kvs_slice path,
+                          struct kvs_route_match *match)
+{
+    if (shape->kind == KVS_SHAPE_EXACT)
+        return kvs_slice_eq(path, shape->head);
+    if (!kvs_slice_starts_with(path, shape->head))
+        return false;
+    match->rest = kvs_slice(path.data + shape->head.size, path.size - shape->head.size);
+    if (shape->kind == KVS_SHAPE_PREFIX) {
+        match->what = KVS_MATCH_PREFIX;
+        return match->rest.size == 0 || cut_tail(&match->rest, KVS_SLICE("/"));
+    }
+    match->what = KVS_MATCH_KEY;
+    if (shape->has_number &&
+        (!cut_tail(&match->rest, shape->end) || !cut_segment(&match->rest, &match->number)))
+        return false;
+    return cut_tail(&match->rest, shape->tail);
+}
+
+static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feature)
+{
+    switch (feature) {
+    case KVS_FEATURE_HISTORY:
+        return api->options.revision_history_enabled;
+    case KVS_FEATURE_METRICS:
+        return api->options.metrics_enabled && api->options.metrics;
+    case KVS_FEATURE_ALWAYS:
+        break;
+    }
+    return true;
+}
+
+struct kvs_route_match kvs_route_find(const struct kvs_api *api, enum kvs_http_method method,
+                                      struct kvs_slice path)
+{
+    if (method == KVS_HTTP_HEAD)
+        method = KVS_HTTP_GET;
+    unsigned allowed = 0;
+    for (size_t i = 0; i < KVS_ROUTE_COUNT; i++) {
+        struct kvs_route_match match = {.route = &routes[i]};
+        if (!shape_matches(&api->shapes[i], path, &match) || !feature_is_on(api, routes[i].feature))
+            continue;
+        if (routes[i].method == method)
+            return match;
+        allowed |= 1U << routes[i].method;
+    }
+    return (struct kvs_route_match){.allowed = allowed};
+}
