@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
+#include "cmd/table.h"
 
 static const char *const group_titles[] = {
     [KVS_GROUP_NODE] = "Run nodes",
@@ -12,14 +13,10 @@ static const char *const group_titles[] = {
     [KVS_GROUP_ABOUT] = "Learn more",
 };
 
-// Pads by characters, not bytes: operands hold "…".
-static void print_padded(const char *text, int width)
+static void print_padded(const char *text, size_t width)
 {
-    int columns = 0;
-    for (const char *p = text; *p; p++)
-        columns += ((unsigned char)*p & 0xc0) != 0x80;
-    fputs(text, stdout);
-    printf("%*s", width > columns ? width - columns : 0, "");
+    size_t columns = kvs_table_width(text); // operands hold "…"
+    printf("%s%*s", text, width > columns ? (int)(width - columns) : 0, "");
 }
 
 static void print_group(enum kvs_command_group group)

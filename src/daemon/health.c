@@ -35,8 +35,7 @@ static int connect_to(const char *address, int timeout_ms, int *ret_fd)
     const char *port;
     if (!split_address(address, host, sizeof(host), &port))
         return KVS_ERR_INVALID;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found;
     if (getaddrinfo(host, port, &hints, &found) != 0)
         return KVS_ERR_INVALID;

@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 
-// `address` is "127.0.0.1:8080" or "[::1]:8080", numeric; `host` what the Host header says. 0 when
+// `address` is "127.0.0.1:8080" or "[::1]:8080", `host` what the Host header says. 0 when
 // it answered 200 within the time; KVS_ERR_UNREACHABLE, KVS_ERR_TIMEOUT.
 KVS_MUST_CHECK int kvs_health_check(const char *address, const char *host, int timeout_ms,
                                     struct kvs_message *ret_message);

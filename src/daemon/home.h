@@ -3,7 +3,8 @@
 //
 //   ~/.kvs/lock               held for moments by whoever changes or reads the rest
 //   ~/.kvs/pids/NAME.pid      first line the PID, second the absolute path of the config
-//   ~/.kvs/instances/NAME     first line the path of the config, second the log's file name
+//   ~/.kvs/instances/NAME     the path of the config, the log's file name, where the node listens
+//                             or last did (may be empty): a line each
 //   ~/.kvs/logs/…             one file an instance
 //
 // Folders are made 0700, files 0600. Paths with control characters are refused: they would break

@@ -26,6 +26,7 @@ void kvs_instance_free(struct kvs_instance *instance)
     free(instance->config_path);
     free(instance->pid_path);
     free(instance->log_path);
+    free(instance->address);
     free(instance);
 }
 
@@ -38,7 +39,8 @@ void kvs_instance_list_done(struct kvs_instance_list *list)
 }
 
 static int instance_new(const struct kvs_home *home, const char *name, const char *config_path,
-                        const char *log_name, struct kvs_instance **ret_instance)
+                        const char *log_name, const char *address,
+                        struct kvs_instance **ret_instance)
 {
     KVS_CLEANUP(kvs_instance_freep) struct kvs_instance *instance = calloc(1, sizeof(*instance));
     if (!instance)
@@ -48,7 +50,9 @@ static int instance_new(const struct kvs_home *home, const char *name, const cha
     instance->config_path = strdup(config_path);
     instance->pid_path = kvs_home_path(home, "pids", name, ".pid");
     instance->log_path = kvs_home_path(home, "logs", log_name, "");
-    if (!instance->name || !instance->config_path || !instance->pid_path || !instance->log_path)
+    instance->address = strdup(address);
+    if (!instance->name || !instance->config_path || !instance->pid_path || !instance->log_path ||
+        !instance->address)
         return KVS_ERR_NOMEM;
     *ret_instance = KVS_TAKE(instance);
     return 0;
@@ -127,7 +131,7 @@ static int instance_name(const struct kvs_home *home, const struct kvs_instance_
             return kvs_fail(ret_message, KVS_ERR_CONFLICT,
                             "the name %s is taken by another config: rename the file", name);
     }
-    int err = instance_new(home, name, config_path, log_name, ret_instance);
+    int err = instance_new(home, name, config_path, log_name, "", ret_instance);
     return err == 0 ? 0 : kvs_fail(ret_message, err, "out of memory");
 }
 
@@ -154,9 +158,9 @@ static int load_note(struct kvs_home *home, const char *name, struct kvs_instanc
     if (!path)
         return KVS_ERR_NOMEM;
     KVS_CLEANUP(kvs_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    char *lines[2];
+    char *lines[3];
     KVS_CLEANUP(kvs_freep) char *text = NULL;
-    int err = fd >= 0 ? kvs_textfile_read(fd, 2, lines, &text) : KVS_ERR_SYNTAX;
+    int err = fd >= 0 ? kvs_textfile_read(fd, 3, lines, &text) : KVS_ERR_SYNTAX;
     if (err == KVS_ERR_NOMEM)
         return err;
     if (err != 0 || lines[0][0] != '/' || lines[1][0] == 0 || strchr(lines[1], '/')) {
@@ -164,7 +168,7 @@ static int load_note(struct kvs_home *home, const char *name, struct kvs_instanc
         return 0;
     }
     KVS_CLEANUP(kvs_instance_freep) struct kvs_instance *instance = NULL;
-    err = instance_new(home, name, lines[0], lines[1], &instance);
+    err = instance_new(home, name, lines[0], lines[1], lines[2], &instance);
     if (err == 0)
         err = instance_refresh(instance);
     if (err != 0)
@@ -218,7 +222,7 @@ static int load_pidfile(struct kvs_home *home, const char *file, struct kvs_inst
                    strlen(name) > stem_of(config_path).size ? name + stem_of(config_path).size
                                                             : "");
     KVS_CLEANUP(kvs_instance_freep) struct kvs_instance *instance = NULL;
-    err = instance_new(home, name, config_path, log_name, &instance);
+    err = instance_new(home, name, config_path, log_name, "", &instance);
     if (err == 0)
         err = instance_refresh(instance);
     if (err == 0)
@@ -282,6 +286,17 @@ int kvs_instance_list(struct kvs_home *home, struct kvs_instance_list *ret_list,
     return err;
 }
 
+static int save_note(const struct kvs_home *home, const struct kvs_instance *instance,
+                     struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(kvs_freep) char *note = kvs_home_path(home, "instances", instance->name, "");
+    KVS_CLEANUP(kvs_freep) char *temporary = kvs_home_path(home, "note.new", NULL, "");
+    if (!note || !temporary)
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
+    const char *lines[] = {instance->config_path, log_name_of(instance), instance->address};
+    return kvs_textfile_write(note, temporary, KVS_ARRAY_SIZE(lines), lines, ret_message);
+}
+
 static int register_locked(struct kvs_home *home, const char *config_path,
                            struct kvs_instance **ret_instance, struct kvs_message *ret_message)
 {
@@ -301,12 +316,7 @@ static int register_locked(struct kvs_home *home, const char *config_path,
     kvs_instance_list_done(&list);
     if (err != 0)
         return err;
-    KVS_CLEANUP(kvs_freep) char *note = kvs_home_path(home, "instances", instance->name, "");
-    KVS_CLEANUP(kvs_freep) char *temporary = kvs_home_path(home, "note.new", NULL, "");
-    if (!note || !temporary)
-        return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
-    const char *lines[] = {config_path, log_name_of(instance)};
-    err = kvs_textfile_write(note, temporary, KVS_ARRAY_SIZE(lines), lines, ret_message);
+    err = save_note(home, instance, ret_message);
     if (err == 0)
         *ret_instance = KVS_TAKE(instance);
     return err;
@@ -333,6 +343,23 @@ int kvs_instance_enter(struct kvs_home *home, struct kvs_instance *instance,
         return err;
     err = kvs_pidfile_take(instance->pid_path, instance->config_path, &instance->lock_fd,
                            ret_message);
+    kvs_home_unlock(home);
+    return err;
+}
+
+int kvs_instance_set_address(struct kvs_home *home, struct kvs_instance *instance,
+                             const char *address, struct kvs_message *ret_message)
+{
+    kvs_assert(instance->lock_fd >= 0);
+    char *copy = strdup(address);
+    if (!copy)
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
+    free(instance->address);
+    instance->address = copy;
+    int err = kvs_home_lock(home, ret_message);
+    if (err != 0)
+        return err;
+    err = save_note(home, instance, ret_message);
     kvs_home_unlock(home);
     return err;
 }

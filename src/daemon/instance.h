@@ -19,6 +19,7 @@ struct kvs_instance {
     char *config_path; // absolute; the file may be gone while the node runs
     char *pid_path;
     char *log_path;
+    char *address; // where it listens or last did, "127.0.0.1:8080"; "" when it never ran
     bool running;
     pid_t pid;          // of the running node; 0 when stopped or when its PID file is damaged
     int64_t started_ms; // Unix ms; only while running
@@ -51,6 +52,9 @@ KVS_MUST_CHECK int kvs_instance_register(struct kvs_home *home, const char *conf
 // "instance is already running" when another process is.
 KVS_MUST_CHECK int kvs_instance_enter(struct kvs_home *home, struct kvs_instance *instance,
                                       struct kvs_message *ret_message);
+// Notes where this process's node listens, for whoever asks after it.
+KVS_MUST_CHECK int kvs_instance_set_address(struct kvs_home *home, struct kvs_instance *instance,
+                                            const char *address, struct kvs_message *ret_message);
 // Removes the PID file and lets go of the lock.
 void kvs_instance_leave(struct kvs_home *home, struct kvs_instance *instance);
 

@@ -115,13 +115,16 @@ static void runs_while_a_process_holds_the_lock_and_no_longer(void **state)
     assert_int_equal(list.items[0]->pid, getpid());
     assert_true(list.items[0]->started_ms > 0);
     assert_string_equal(list.items[0]->config_path, node->config_path);
+    assert_string_equal(list.items[0]->address, "");
     kvs_instance_list_done(&list);
 
+    assert_int_equal(kvs_instance_set_address(temp->home, node, "[::1]:8080", NULL), 0);
     kvs_instance_leave(temp->home, node);
     assert_int_equal(access(node->pid_path, F_OK), -1);
     assert_int_equal(kvs_instance_list(temp->home, &list, NULL), 0);
     assert_int_equal(list.count, 1);
     assert_false(list.items[0]->running);
+    assert_string_equal(list.items[0]->address, "[::1]:8080");
     assert_int_equal(list.items[0]->pid, 0);
     kvs_instance_list_done(&list);
 }
@@ -199,8 +202,8 @@ static void forgets_damaged_notes(void **state)
 {
     struct temp_home *temp = *state;
     (void)temp_file(temp, "home/.kvs/instances", "torn", "/srv/a/no");
-    (void)temp_file(temp, "home/.kvs/instances", "odd", "relative\nlog\n");
-    (void)temp_file(temp, "home/.kvs/instances", "sly", "/srv/a.yaml\n../../x\n");
+    (void)temp_file(temp, "home/.kvs/instances", "odd", "relative\nlog\n\n");
+    (void)temp_file(temp, "home/.kvs/instances", "sly", "/srv/a.yaml\n../../x\n\n");
     struct kvs_instance_list list = {0};
     assert_int_equal(kvs_instance_list(temp->home, &list, NULL), 0);
     assert_int_equal(list.count, 0);
