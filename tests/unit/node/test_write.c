@@ -84,12 +84,10 @@ static void a_group_sees_its_own_earlier_writes(void **state)
 static void conditions_hold_or_refuse(void **state)
 {
     struct fixture *f = *state;
-    struct kvs_version current = put(f, "a", "1");
-    const struct kvs_uuid uuids[2] = {{{1}}, current.uuid};
     const struct {
         const char *key;
         enum kvs_condition condition;
-        size_t uuid_count; // from uuids
+        size_t uuid_count; // of {no version's, the current one's}
         int err;
     } cases[] = {
         {"a", KVS_CONDITION_EXISTS, 0, 0},
@@ -101,14 +99,12 @@ static void conditions_hold_or_refuse(void **state)
         {"a", KVS_CONDITION_NOT_UUIDS, 1, 0},
     };
     for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++) {
+        const struct kvs_uuid uuids[2] = {{{1}}, put(f, "a", "1").uuid};
         struct kvs_write write = make_write(KVS_WRITE_DELETE, cases[i].key, NULL);
         write.condition = cases[i].condition;
         write.condition_uuids = uuids;
         write.condition_uuid_count = cases[i].uuid_count;
-        int err = kvs_node_write_wait(f->node, &write);
-        assert_int_equal(err, cases[i].err);
-        if (!err)
-            put(f, cases[i].key, "1");
+        assert_int_equal(kvs_node_write_wait(f->node, &write), cases[i].err);
     }
     struct kvs_write write = make_write(KVS_WRITE_PUT, "c", "1");
     const struct kvs_uuid matching = put(f, "c", "0").uuid;
