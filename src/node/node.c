@@ -29,6 +29,8 @@ static int open_store(struct kvs_node *node, struct kvs_message *ret_message)
     node->filter.revisions = node->options.revisions;
     kvs_node_set_filters(&node->filter, &options);
     int err = kvs_store_open(&options, &node->store, ret_message);
+    if (!err && node->options.wrap_store)
+        err = node->options.wrap_store(node->store, &node->store);
     if (!err)
         atomic_store(&node->filter.store, node->store);
     return err;

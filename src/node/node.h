@@ -40,6 +40,9 @@ struct kvs_node_options {
     struct kvs_random *random;
     struct kvs_log *log;         // may be NULL
     struct kvs_metrics *metrics; // may be NULL
+    // For tests of failing disks: takes the opened store over and returns what stands before it;
+    // NULL = none. On an error the store stays the node's.
+    int (*wrap_store)(struct kvs_store *store, struct kvs_store **ret_store);
 };
 
 struct kvs_node;

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node does when its store fails: nothing is acknowledged that is not durable, reads go on,
+// and it recovers by itself when the store does.
+#include "tests/unit/node/fixture.h"
+
+#include "store/fault.h"
+
+static struct kvs_store *faulty; // the store of the node under test
+
+static int wrap(struct kvs_store *inner, struct kvs_store **ret_store)
+{
+    int err = kvs_fault_new(inner, ret_store);
+    if (!err)
+        faulty = *ret_store;
+    return err;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = malloc(sizeof(*f));
+    fixture_init(f);
+    f->options.wrap_store = wrap;
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(*state);
+    free(*state);
+    return 0;
+}
+
+static int try_put(struct fixture *f, const char *key, const char *json)
+{
+    struct kvs_write write = make_write(KVS_WRITE_PUT, key, json);
+    return kvs_node_write_wait(f->node, &write);
+}
+
+static bool is_writable(struct fixture *f)
+{
+    struct kvs_node_status status;
+    assert_int_equal(kvs_node_status(f->node, &status), 0);
+    return status.writable;
+}
+
+// The housekeeping thread resumes too, so the test asks until one of both has.
+static void wait_until_writable(struct fixture *f)
+{
+    int err = 0;
+    while (!is_writable(f) && err != KVS_ERR_SHUTDOWN)
+        err = kvs_node_housekeep(f->node); // fails as long as the store does
+}
+
+static void fails_and_recovers(struct fixture *f, enum kvs_fault_point point, int err)
+{
+    put(f, "a", "1");
+    kvs_fault_set(faulty, KVS_FAULT_RESUME, 0, KVS_FAULT_FOREVER, err);
+    kvs_fault_set(faulty, point, 0, 1, err);
+    assert_int_equal(try_put(f, "a", "2"), err);
+    assert_false(is_writable(f));
+    assert_int_equal(try_put(f, "b", "1"), err); // no write is accepted any more …
+    assert_int_equal(delete_key(f, "a"), err);
+    assert_value(f, "a", "1"); // … and reads go on, without what was not acknowledged
+    assert_int_equal(get_error(f, "b"), KVS_ERR_NOT_FOUND);
+    kvs_fault_clear(faulty);
+    wait_until_writable(f);
+    put(f, "b", "3");
+    assert_value(f, "b", "3");
+    assert_int_equal(kvs_metrics_counter(f->metrics, KVS_METRIC_COMMIT_FAILURES), 1);
+}
+
+static void a_failed_write_is_refused_until_the_store_resumes(void **state)
+{
+    struct fixture *f = *state;
+    fails_and_recovers(f, KVS_FAULT_WRITE, KVS_ERR_NO_SPACE);
+    assert_value(f, "a", "1");
+    fixture_restart(f);
+    assert_value(f, "a", "1");
+    assert_value(f, "b", "3");
+}
+
+static void after_a_failed_sync_the_state_is_what_the_store_says(void **state)
+{
+    struct fixture *f = *state;
+    fails_and_recovers(f, KVS_FAULT_SYNC, KVS_ERR_IO);
+    assert_value(f, "a", "2"); // it was there after all; nobody was told so before the resume
+    struct kvs_node_status status;
+    assert_int_equal(kvs_node_status(f->node, &status), 0);
+    assert_int_equal(status.log_seq, 3); // the unacknowledged write kept its number
+}
+
+static void a_write_that_cannot_read_what_it_replaces_fails_alone(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    fixture_restart(f); // nothing cached
+    kvs_fault_set(faulty, KVS_FAULT_ITER_MOVE, 0, 1, KVS_ERR_CORRUPT);
+    assert_int_equal(try_put(f, "a", "2"), KVS_ERR_CORRUPT);
+    assert_true(is_writable(f));
+    assert_int_equal(try_put(f, "b", "1"), 0);
+    assert_value(f, "a", "1");
+}
+
+static void a_read_error_is_an_error_not_an_absence(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    fixture_restart(f);
+    kvs_fault_set(faulty, KVS_FAULT_ITER_MOVE, 0, 1, KVS_ERR_IO);
+    assert_int_equal(get_error(f, "a"), KVS_ERR_IO);
+    kvs_fault_set(faulty, KVS_FAULT_ITER_NEW, 0, 1, KVS_ERR_NOMEM);
+    assert_int_equal(get_error(f, "a"), KVS_ERR_NOMEM);
+    assert_value(f, "a", "1");
+}
+
+static void a_cached_read_says_again_instead_of_waiting(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    fixture_restart(f);
+    kvs_fault_set(faulty, KVS_FAULT_ITER_MOVE, 0, KVS_FAULT_FOREVER, KVS_ERR_AGAIN);
+    struct kvs_record *record = NULL;
+    assert_int_equal(
+        kvs_node_get(f->node, kvs_auth_open_grant(), KVS_SLICE("a"), KVS_READ_CACHED, &record),
+        KVS_ERR_AGAIN);
+    assert_value(f, "a", "1"); // from the disk, and now it is cached
+    assert_int_equal(
+        kvs_node_get(f->node, kvs_auth_open_grant(), KVS_SLICE("a"), KVS_READ_CACHED, &record), 0);
+    kvs_record_unref(record);
+}
+
+static void housekeeping_that_fails_harms_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct kvs_write write = make_write(KVS_WRITE_PUT, "a", "1");
+    write.ttl_ms = 1000;
+    assert_int_equal(kvs_node_write_wait(f->node, &write), 0);
+    atomic_fetch_add(&f->clock.wall_ms, 1000);
+    kvs_fault_set(faulty, KVS_FAULT_WRITE, 0, 1, KVS_ERR_NO_SPACE);
+    assert_int_equal(kvs_node_housekeep(f->node), KVS_ERR_NO_SPACE);
+    wait_until_writable(f);
+    assert_int_equal(kvs_node_housekeep(f->node), 0);
+    assert_int_equal(get_error(f, "a"), KVS_ERR_NOT_FOUND);
+    assert_history(f, "a", "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(a_failed_write_is_refused_until_the_store_resumes),
+        TEST(after_a_failed_sync_the_state_is_what_the_store_says),
+        TEST(a_write_that_cannot_read_what_it_replaces_fails_alone),
+        TEST(a_read_error_is_an_error_not_an_absence),
+        TEST(a_cached_read_says_again_instead_of_waiting),
+        TEST(housekeeping_that_fails_harms_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
