@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node in memory, behind the functions of node/node.h: small enough to be believed, and it fails
+// on demand (cold caches, failing disks, modes) where the real one cannot be asked to.
+#ifndef KVS_TESTS_UNIT_API_FAKE_NODE_H
+#define KVS_TESTS_UNIT_API_FAKE_NODE_H
+
+#include "node/node.h"
+
+#include <stdlib.h>
+
+enum { FAKE_KEYS_MAX = 2048, FAKE_VERSIONS_MAX = 8 };
+
+struct fake_version {
+    struct kvs_version version;
+    char *json;
+    size_t json_size;
+};
+
+struct fake_key {
+    struct kvs_slice key;                            // owned
+    struct fake_version versions[FAKE_VERSIONS_MAX]; // newest first
+    size_t count;
+};
+
+struct kvs_node {
+    const struct kvs_clock *clock;
+    struct kvs_random_seeded random;
+    uint32_t revisions;
+    int64_t default_ttl_ms;
+    struct fake_key keys[FAKE_KEYS_MAX]; // in order
+    size_t key_count;
+    // Faults.
+    bool cold;          // KVS_READ_CACHED answers KVS_ERR_AGAIN …
+    size_t cold_visits; // … a scan or history after this many visits
+    int read_err;
+    int write_err;
+    int status_err;
+    bool not_writable;
+    enum kvs_node_mode mode;
+    // What was asked.
+    size_t cached_reads, disk_reads;
+    struct kvs_write last_write; // shallow
+};
+
+static struct fake_key *fake_find(struct kvs_node *node, struct kvs_slice key, size_t *ret_at)
+{
+    size_t at = 0;
+    while (at < node->key_count && kvs_slice_cmp(node->keys[at].key, key) < 0)
+        at++;
+    if (ret_at)
+        *ret_at = at;
+    return at < node->key_count && kvs_slice_eq(node->keys[at].key, key) ? &node->keys[at] : NULL;
+}
+
+static struct fake_version *fake_visible(struct kvs_node *node, struct fake_key *key)
+{
+    bool visible =
+        key && kvs_version_is_visible(&key->versions[0].version, kvs_clock_wall_ms(node->clock));
+    return visible ? &key->versions[0] : NULL;
+}
+
+static char *fake_copy(struct kvs_slice text)
+{
+    char *copy = malloc(text.size + 1);
+    if (text.size > 0)
+        memcpy(copy, text.data, text.size);
+    return copy;
+}
+
+static int fake_read_begins(struct kvs_node *node, enum kvs_read_mode mode)
+{
+    if (mode == KVS_READ_CACHED)
+        node->cached_reads++;
+    else
+        node->disk_reads++;
+    return mode == KVS_READ_DISK ? node->read_err : 0;
+}
+
+static void fake_node_done(struct kvs_node *node)
+{
+    for (size_t i = 0; i < node->key_count; i++) {
+        for (size_t j = 0; j < node->keys[i].count; j++)
+            free(node->keys[i].versions[j].json);
+        free((void *)(uintptr_t)node->keys[i].key.data);
+    }
+    node->key_count = 0;
+}
+
+// ---- node/node.h
+
+const char *kvs_node_mode_name(enum kvs_node_mode mode)
+{
+    static const char *const names[] = {"normal", "read-only", "syncing"};
+    return names[mode];
+}
+
+int kvs_node_status(struct kvs_node *node, struct kvs_node_status *ret_status)
+{
+    *ret_status = (struct kvs_node_status){
+        .mode = node->mode, .writable = !node->not_writable, .log_seq = 42};
+    return node->status_err;
+}
+
+void kvs_record_unref(struct kvs_record *record)
+{
+    free(record);
+}
+
+int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant, struct kvs_slice key,
+                 enum kvs_read_mode mode, struct kvs_record **ret_record)
+{
+    int err = fake_read_begins(node, mode);
+    if (err)
+        return err;
+    if (!grant)
+        return KVS_ERR_FORBIDDEN;
+    if (node->cold && mode == KVS_READ_CACHED)
+        return KVS_ERR_AGAIN;
+    struct fake_version *found = fake_visible(node, fake_find(node, key, NULL));
+    if (!found)
+        return KVS_ERR_NOT_FOUND;
+    struct kvs_record *record = malloc(sizeof(*record) + key.size + found->json_size);
+    record->key_size = (uint32_t)key.size;
+    record->json_size = (uint32_t)found->json_size;
+    record->version = found->version;
+    memcpy(record->bytes, key.data, key.size);
+    memcpy(record->bytes + key.size, found->json, found->json_size);
+    *ret_record = record;
+    return 0;
+}
+
+static struct kvs_slice fake_group(const struct kvs_node_scan *scan, struct kvs_slice key)
+{
+    if (scan->delimiter.size == 0)
+        return KVS_SLICE_EMPTY;
+    const char *from = key.data + scan->prefix.size;
+    const char *at =
+        memmem(from, key.size - scan->prefix.size, scan->delimiter.data, scan->delimiter.size);
+    return at ? kvs_slice(key.data, (size_t)(at - key.data) + scan->delimiter.size)
+              : KVS_SLICE_EMPTY;
+}
+
+int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
+                  const struct kvs_node_scan *scan, enum kvs_read_mode mode)
+{
+    int err = fake_read_begins(node, mode);
+    if (err || !grant)
+        return err ? err : KVS_ERR_FORBIDDEN;
+    size_t visits = 0;
+    struct kvs_slice last_group = KVS_SLICE_EMPTY;
+    for (size_t i = 0; i < node->key_count; i++) {
+        struct kvs_slice key = node->keys[i].key;
+        struct fake_version *found = fake_visible(node, &node->keys[i]);
+        if (!found || kvs_slice_cmp(key, scan->first) < 0 ||
+            !kvs_slice_starts_with(key, scan->prefix) ||
+            (scan->end.size > 0 && kvs_slice_cmp(key, scan->end) >= 0))
+            continue;
+        if (node->cold && mode == KVS_READ_CACHED && visits++ >= node->cold_visits)
+            return KVS_ERR_AGAIN;
+        struct kvs_slice group = fake_group(scan, key);
+        if (group.size > 0 && kvs_slice_eq(group, last_group))
+            continue;
+        last_group = group;
+        bool wanted = group.size > 0 ? scan->visit_prefix(scan->ctx, group)
+                                     : scan->visit(scan->ctx, key, &found->version,
+                                                   kvs_slice(found->json, found->json_size));
+        if (!wanted)
+            break;
+    }
+    return 0;
+}
+
+int kvs_node_history(struct kvs_node *node, const struct kvs_grant *grant, struct kvs_slice key,
+                     enum kvs_read_mode mode, kvs_node_revision_fn *visit, void *ctx,
+                     uint32_t *ret_count)
+{
+    int err = fake_read_begins(node, mode);
+    if (err || !grant)
+        return err ? err : KVS_ERR_FORBIDDEN;
+    struct fake_key *found = fake_find(node, key, NULL);
+    *ret_count = 0;
+    for (size_t i = 0; found && i < found->count && i < node->revisions; i++) {
+        if (node->cold && mode == KVS_READ_CACHED && i >= node->cold_visits)
+            return KVS_ERR_AGAIN;
+        struct fake_version *version = &found->versions[i];
+        if (!visit(ctx, ++*ret_count, &version->version,
+                   kvs_slice(version->json, version->json_size)))
+            break;
+    }
+    return node->cold && mode == KVS_READ_CACHED && !found ? KVS_ERR_AGAIN : 0;
+}
+
+static bool fake_condition_holds(const struct kvs_write *write, const struct fake_version *current)
+{
+    bool listed = false;
+    for (size_t i = 0; current && i < write->condition_uuid_count; i++)
+        listed |= kvs_uuid_cmp(&write->condition_uuids[i], &current->version.uuid) == 0;
+    switch (write->condition) {
+    case KVS_CONDITION_EXISTS:
+        return current != NULL;
+    case KVS_CONDITION_NOT_EXISTS:
+        return current == NULL;
+    case KVS_CONDITION_UUIDS:
+        return listed;
+    case KVS_CONDITION_NOT_UUIDS:
+        return !listed;
+    case KVS_CONDITION_NONE:
+        break;
+    }
+    return true;
+}
+
+static struct fake_key *fake_key_for(struct kvs_node *node, struct kvs_slice name)
+{
+    size_t at = 0;
+    struct fake_key *key = fake_find(node, name, &at);
+    if (key)
+        return key;
+    memmove(&node->keys[at + 1], &node->keys[at], (node->key_count++ - at) * sizeof(*node->keys));
+    node->keys[at] = (struct fake_key){.key = {fake_copy(name), name.size}};
+    return &node->keys[at];
+}
+
+static void fake_add(struct kvs_node *node, struct fake_key *key, struct kvs_write *write,
+                     struct kvs_slice json)
+{
+    int64_t now_ms = kvs_clock_wall_ms(node->clock);
+    int64_t ttl_ms = write->ttl_ms == KVS_TTL_DEFAULT ? node->default_ttl_ms : write->ttl_ms;
+    struct kvs_version version = {.timestamp = now_ms, .uuid = kvs_uuid_new(&node->random.base)};
+    if (key->count > 0 && key->versions[0].version.timestamp >= now_ms)
+        version.timestamp = key->versions[0].version.timestamp + 1;
+    if (write->op == KVS_WRITE_DELETE)
+        version.flags = KVS_VERSION_TOMBSTONE;
+    else if (ttl_ms > 0)
+        version.expires_at = now_ms + ttl_ms;
+    char *copy = fake_copy(json);
+    if (key->count == FAKE_VERSIONS_MAX)
+        free(key->versions[--key->count].json);
+    memmove(&key->versions[1], &key->versions[0], key->count++ * sizeof(key->versions[0]));
+    key->versions[0] = (struct fake_version){version, copy, json.size};
+    write->version = version;
+}
+
+static int fake_apply(struct kvs_node *node, struct kvs_write *write)
+{
+    if (node->write_err || !write->grant)
+        return node->write_err ? node->write_err : KVS_ERR_FORBIDDEN;
+    struct fake_key *key = fake_find(node, write->key, NULL);
+    struct fake_version *current = fake_visible(node, key);
+    if (!fake_condition_holds(write, current))
+        return KVS_ERR_PRECONDITION;
+    struct kvs_slice json = write->json;
+    if (write->op == KVS_WRITE_DELETE && !current)
+        return KVS_ERR_NOT_FOUND;
+    if (write->op == KVS_WRITE_RESTORE) {
+        if (!key || write->revision > key->count ||
+            !kvs_version_is_visible(&key->versions[write->revision - 1].version,
+                                    kvs_clock_wall_ms(node->clock)))
+            return KVS_ERR_NOT_FOUND;
+        json = kvs_slice(key->versions[write->revision - 1].json,
+                         key->versions[write->revision - 1].json_size);
+    }
+    write->created = current == NULL;
+    fake_add(node, fake_key_for(node, write->key), write, json);
+    return 0;
+}
+
+void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+{
+    write->err = fake_apply(node, write);
+    node->last_write = *write;
+    kvs_executor_post(write->executor, &write->done);
+}
+
+#endif
