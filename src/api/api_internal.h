@@ -61,7 +61,7 @@ struct kvs_route_shape {
 struct kvs_route_match {
     const struct kvs_route *route; // NULL: none
     enum { KVS_MATCH_KEYLESS, KVS_MATCH_KEY, KVS_MATCH_PREFIX } what;
-    struct kvs_slice rest;   // raw {key} or {prefix}
+    struct kvs_slice rest;   // raw {key}, or {prefix} with the '/' behind it
     struct kvs_slice number; // raw {n}
     unsigned allowed;        // without a route: bits of the methods the path has; 0 = unknown path
 };
@@ -88,7 +88,7 @@ struct kvs_api_call {
     struct kvs_http_exchange *exchange;
     const struct kvs_route *route;
     const struct kvs_grant *grant;
-    struct kvs_slice key;    // decoded {key}, valid; or {prefix}, not yet checked
+    struct kvs_slice key;    // decoded {key}, valid; or {prefix}/, unchecked, may be empty
     struct kvs_slice number; // raw {n}
     struct kvs_slice detail; // of the error, for people
     void *input;             // the handler's own parameters, in the arena
@@ -107,8 +107,10 @@ void kvs_api_finish(struct kvs_api_call *call, int err);
 // NULL: out of memory or over the request's limit.
 void *kvs_api_alloc(struct kvs_api_call *call, size_t size);
 
-// Grows the body's limit to hold `size` bytes (what is stored must be readable, whatever the limit
-// for clients is) and makes room.
+// Raises the response body's limit to `size` bytes: what is stored must be readable, whatever limit
+// the buffer came with.
+void kvs_api_body_allow(struct kvs_api_call *call, size_t size);
+// The same, and makes room at once.
 void kvs_api_body_reserve(struct kvs_api_call *call, size_t size);
 
 // ---- Problems (problem.c)

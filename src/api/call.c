@@ -129,12 +129,17 @@ void *kvs_api_alloc(struct kvs_api_call *call, size_t size)
     return kvs_arena_alloc(&call->exchange->arena, size);
 }
 
-void kvs_api_body_reserve(struct kvs_api_call *call, size_t size)
+void kvs_api_body_allow(struct kvs_api_call *call, size_t size)
 {
     struct kvs_buf *body = &call->exchange->response.body;
     if (body->size_max < size)
         body->size_max = size;
-    (void)kvs_buf_reserve(body, size); // the error sticks
+}
+
+void kvs_api_body_reserve(struct kvs_api_call *call, size_t size)
+{
+    kvs_api_body_allow(call, size);
+    (void)kvs_buf_reserve(&call->exchange->response.body, size); // the error sticks
 }
 
 // ---- The beginning

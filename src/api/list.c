@@ -23,6 +23,7 @@ struct list_input {
 };
 
 struct page {
+    struct kvs_api_call *call;
     const struct list_input *input;
     struct kvs_buf *body;
     struct kvs_buf prefixes;
@@ -48,14 +49,10 @@ static bool page_is_full(struct page *page, struct kvs_slice key)
     return full || page->body->err || page->prefixes.err;
 }
 
-// Makes sure that the entry fits: what is stored must be readable, whatever the response's limit
-// is.
-static void make_room(struct kvs_buf *body, struct kvs_slice key, struct kvs_slice json)
+static void make_room(struct page *page, struct kvs_slice key, struct kvs_slice json)
 {
     enum { ESCAPED = 6, MEMBERS = 256 };
-    size_t size = key.size * ESCAPED + json.size + MEMBERS;
-    if (body->size_max < body->size + size)
-        body->size_max = body->size + size;
+    kvs_api_body_allow(page->call, page->body->size + key.size * ESCAPED + json.size + MEMBERS);
 }
 
 static bool visit_key(void *ctx, struct kvs_slice key, const struct kvs_version *version,
@@ -65,7 +62,7 @@ static bool visit_key(void *ctx, struct kvs_slice key, const struct kvs_version 
     struct kvs_buf *body = page->body;
     if (page_is_full(page, key))
         return false;
-    make_room(body, key, json);
+    make_room(page, key, json);
     if (page->record_count++ > 0)
         kvs_buf_append_char(body, ',');
     kvs_buf_append_slice(body, KVS_SLICE("{\"path\":"));
@@ -98,7 +95,7 @@ static bool visit_pair(void *ctx, struct kvs_slice key, const struct kvs_version
     struct kvs_buf *body = page->body;
     if (page_is_full(page, key))
         return false;
-    make_room(body, key, json);
+    make_room(page, key, json);
     if (page->record_count++ > 0)
         kvs_buf_append_char(body, ',');
     kvs_buf_append_slice(body, KVS_SLICE("{\"path\":"));
@@ -116,7 +113,7 @@ static bool scan_is_empty(const struct kvs_node_scan *scan)
 
 static void append_next(struct page *page)
 {
-    make_room(page->body, kvs_buf_slice(&page->next), KVS_SLICE_EMPTY);
+    make_room(page, kvs_buf_slice(&page->next), KVS_SLICE_EMPTY);
     kvs_buf_append_slice(page->body, KVS_SLICE(",\"next\":"));
     if (page->next.size > 0)
         kvs_json_write_string(page->body, kvs_buf_slice(&page->next));
@@ -145,6 +142,7 @@ static int scan(struct kvs_api_call *call, enum kvs_read_mode mode, struct page 
 static struct page page_of(struct kvs_api_call *call)
 {
     return (struct page){
+        .call = call,
         .input = call->input,
         .body = &call->exchange->response.body,
         .prefixes = KVS_BUF_INIT(PREFIXES_BYTES_MAX),
@@ -161,7 +159,7 @@ static int read_list(struct kvs_api_call *call, enum kvs_read_mode mode)
     int err = scan(call, mode, &page, visit_key);
     if (err)
         return err;
-    make_room(page.body, KVS_SLICE_EMPTY, kvs_buf_slice(&page.prefixes));
+    make_room(&page, KVS_SLICE_EMPTY, kvs_buf_slice(&page.prefixes));
     kvs_buf_append_slice(page.body, KVS_SLICE("],\"prefixes\":["));
     kvs_buf_append_slice(page.body, kvs_buf_slice(&page.prefixes));
     kvs_buf_append_char(page.body, ']');
@@ -188,30 +186,21 @@ static int read_cursor(struct kvs_api_call *call, const struct kvs_api_param *pa
     return 0;
 }
 
-// The path's {prefix} covers whole segments: it becomes the byte prefix "{prefix}/".
-static int read_path_prefix(struct kvs_api_call *call, const struct kvs_api_param *param,
-                            struct kvs_slice *ret_prefix)
+// A prefix in the path covers whole segments: it ends in '/'.
+static int read_prefix(struct kvs_api_call *call, const struct kvs_api_param *param,
+                       struct kvs_slice *ret_prefix)
 {
-    struct kvs_slice folder = call->key;
     const char *reason = NULL;
-    if (folder.size == 0) {
-        *ret_prefix = param->value;
-        if (param->value.size > PREFIX_SIZE_MAX)
-            return kvs_api_fail(call, KVS_ERR_INVALID, "prefix is longer than %d bytes.",
-                                PREFIX_SIZE_MAX);
-        return 0;
-    }
-    if (param->found)
+    *ret_prefix = call->key.size > 0 ? call->key : param->value;
+    if (call->key.size > 0 && param->found)
         return kvs_api_fail(call, KVS_ERR_INVALID,
                             "The prefix is given twice: use GET /kv/?prefix=… or a path.");
-    if (!kvs_key_is_valid(folder, &reason))
+    if (call->key.size > 0 &&
+        !kvs_key_is_valid(kvs_slice(call->key.data, call->key.size - 1), &reason))
         return kvs_api_fail(call, KVS_ERR_INVALID, "Invalid prefix: %s.", reason);
-    char *prefix = kvs_api_alloc(call, folder.size + 1);
-    if (!prefix)
-        return KVS_ERR_NOMEM;
-    memcpy(prefix, folder.data, folder.size);
-    prefix[folder.size] = '/';
-    *ret_prefix = kvs_slice(prefix, folder.size + 1);
+    if (ret_prefix->size > PREFIX_SIZE_MAX)
+        return kvs_api_fail(call, KVS_ERR_INVALID, "prefix is longer than %d bytes.",
+                            PREFIX_SIZE_MAX);
     return 0;
 }
 
@@ -234,7 +223,7 @@ static int read_list_input(struct kvs_api_call *call, struct list_input *input)
     };
     int err = kvs_api_query(call, params, COUNT);
     if (!err)
-        err = read_path_prefix(call, &params[PREFIX], &input->scan.prefix);
+        err = read_prefix(call, &params[PREFIX], &input->scan.prefix);
     if (!err)
         err = read_delimiter(call, &params[DELIMITER], &input->scan.delimiter);
     if (!err)

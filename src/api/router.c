@@ -74,7 +74,7 @@ static bool shape_matches(const struct kvs_route_shape *shape, struct kvs_slice 
     match->rest = kvs_slice(path.data + shape->head.size, path.size - shape->head.size);
     if (shape->kind == KVS_SHAPE_PREFIX) {
         match->what = KVS_MATCH_PREFIX;
-        return match->rest.size == 0 || cut_tail(&match->rest, KVS_SLICE("/"));
+        return match->rest.size == 0 || kvs_slice_ends_with(match->rest, KVS_SLICE("/"));
     }
     match->what = KVS_MATCH_KEY;
     if (shape->has_number &&

@@ -5,6 +5,8 @@
 
 #include "codec/json.h"
 
+enum { METRICS_BYTES_MAX = 1024 * 1024 }; // far above what tables/metrics.def can render to
+
 static struct kvs_buf *begin(struct kvs_api_call *call, const char *content_type)
 {
     call->exchange->response.status = 200;
@@ -127,9 +129,11 @@ void kvs_api_metrics(struct kvs_api_call *call)
     int err = kvs_api_query(call, NULL, 0);
     if (!err)
         err = refresh_gauges(call);
-    if (!err)
+    if (!err) {
+        kvs_api_body_allow(call, METRICS_BYTES_MAX);
         kvs_metrics_render(call->api->options.metrics,
                            begin(call, "text/plain; version=0.0.4; charset=utf-8"));
+    }
     kvs_api_finish(call, err);
 }
 

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// From method and path to a route: unknown paths, wrong methods, body limits, the table itself.
+#include "api_test.h"
+
+static void an_unknown_path_is_404_with_every_method(void **state)
+{
+    struct api_fixture *f = *state;
+    static const char *const paths[] = {"/nope",
+                                        "/health/",
+                                        "/health/x",
+                                        "/api",
+                                        "/api/data",
+                                        "//",
+                                        "/kv",
+                                        "/HEALTH",
+                                        "/%6bv/a",
+                                        "/kv_batch",
+                                        "/.",
+                                        "/%2F",
+                                        "/kvx/a",
+                                        "/api/data/",
+                                        "/api/data/a",
+                                        "/api/data/a/history/",
+                                        "/api/data/a/history/1/",
+                                        "/api/data/history",
+                                        "/api/data/history/1",
+                                        "/api/data/a/history/1/restore/",
+                                        "/changes"};
+    static const char *const methods[] = {"GET",   "HEAD",   "PUT",     "POST",
+                                          "PATCH", "DELETE", "OPTIONS", "BREW"};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(paths); i++) {
+        for (size_t m = 0; m < KVS_ARRAY_SIZE(methods); m++) {
+            if (api_send(f, methods[m], paths[i], "") != 404)
+                fail_msg("%s %s: %s", methods[m], paths[i], api_body(f));
+            assert_contains(api_detail(f), "GET /");
+        }
+    }
+}
+
+static void a_wrong_method_is_405_with_what_is_allowed(void **state)
+{
+    struct api_fixture *f = *state;
+    static const char *const cases[][3] = {
+        {"POST", "/kv/a", "GET, HEAD, PUT, DELETE"},
+        {"PATCH", "/kv/a", "GET, HEAD, PUT, DELETE"},
+        {"BREW", "/kv/a", "GET, HEAD, PUT, DELETE"},
+        {"OPTIONS", "/kv/a/b", "GET, HEAD, PUT, DELETE"},
+        {"POST", "/kv/a//b", "GET, HEAD, PUT, DELETE"},
+        {"PUT", "/health", "GET, HEAD"},
+        {"OPTIONS", "/health", "GET, HEAD"},
+        {"DELETE", "/", "GET, HEAD"},
+        {"POST", "/metrics", "GET, HEAD"},
+        {"DELETE", "/ready", "GET, HEAD"},
+        {"PUT", "/openapi.json", "GET, HEAD"},
+        {"PUT", "/api/data/a/history", "GET, HEAD"},
+        {"DELETE", "/api/data/a/history/1", "GET, HEAD"},
+        {"GET", "/api/data/a/history/1/restore", "POST"},
+        {"HEAD", "/api/data/a/history/1/restore", "POST"},
+        {"OPTIONS", "*", "GET, HEAD, PUT, POST, PATCH, DELETE"},
+    };
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++) {
+        assert_int_equal(api_send(f, cases[i][0], cases[i][1], "1"), 405);
+        assert_string_equal(api_header(f, "Allow"), cases[i][2]);
+        assert_contains(api_detail(f), cases[i][2]);
+        assert_null(api_header(f, "Access-Control-Allow-Origin"));
+    }
+}
+
+static size_t limit(struct api_fixture *f, enum kvs_http_method method, const char *path)
+{
+    const struct kvs_http_request request = {.method = method, .path = kvs_slice_from_str(path)};
+    return kvs_api_body_limit(f->api, &request);
+}
+
+static void only_values_have_large_bodies(void **state)
+{
+    struct api_fixture *f = *state;
+    size_t value = API_VALUE_MAX + 64 * 1024;
+    assert_int_equal(limit(f, KVS_HTTP_PUT, "/kv/a"), value);
+    assert_int_equal(limit(f, KVS_HTTP_PUT, "/kv/a/"), value);
+    assert_int_equal(limit(f, KVS_HTTP_GET, "/kv/a"), 1024);
+    assert_int_equal(limit(f, KVS_HTTP_HEAD, "/kv/a"), 1024);
+    assert_int_equal(limit(f, KVS_HTTP_DELETE, "/kv/a"), 1024);
+    assert_int_equal(limit(f, KVS_HTTP_POST, "/api/data/a/history/1/restore"), 1024);
+    // 404 and 405 say more than 413 would.
+    assert_int_equal(limit(f, KVS_HTTP_POST, "/nope"), value);
+    assert_int_equal(limit(f, KVS_HTTP_POST, "/kv/a"), value);
+}
+
+static void a_request_without_memory_is_503(void **state)
+{
+    struct api_fixture *f = *state;
+    reset_exchange(f);
+    kvs_arena_init(&f->exchange.arena, 16);
+    f->exchange.request = (struct kvs_http_request){.path = KVS_SLICE("/health")};
+    f->current = &f->loop;
+    kvs_api_handle(f->api, &f->exchange);
+    assert_int_equal(f->finished, 1);
+    assert_int_equal(f->exchange.response.status, 503);
+    assert_true(f->exchange.response.body.size > 0);
+}
+
+// The route that a row's pattern stands for finds that row and no earlier one.
+static void every_row_is_reachable(void **state)
+{
+    struct api_fixture *f = *state;
+    static const struct {
+        enum kvs_http_method method;
+        const char *pattern;
+    } rows[] = {
+#define KVS_ROUTE(method, pattern, scope, permission, body, audit, feature, handler, summary)      \
+    {KVS_HTTP_##method, pattern},
+#include "tables/routes.def"
+#undef KVS_ROUTE
+    };
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(rows); i++) {
+        struct kvs_route_match match =
+            kvs_route_find(f->api, rows[i].method, kvs_slice_from_str(rows[i].pattern));
+        assert_non_null(match.route);
+        assert_string_equal(match.route->pattern, rows[i].pattern);
+        assert_int_equal(match.route->method, rows[i].method);
+        assert_true(strlen(match.route->summary) > 0);
+        // What is open asks for nothing; what is not asks for scope and permission alike.
+        assert_int_equal(match.route->scope == KVS_SCOPE_OPEN,
+                         match.route->permission == KVS_PERMISSION_NONE);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        api_test(an_unknown_path_is_404_with_every_method),
+        api_test(a_wrong_method_is_405_with_what_is_allowed),
+        api_test(only_values_have_large_bodies),
+        api_test(a_request_without_memory_is_503),
+        api_test(every_row_is_reachable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
