@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the client commands share: the options that say which node and which output, the open
+// client, and how an error becomes a message and an exit code.
+#ifndef KVS_CMD_CLIENT_ARGS_H
+#define KVS_CMD_CLIENT_ARGS_H
+
+#include "base/buf.h"
+#include "cmd/cmd.h"
+#include "kvs/kvs.h"
+
+// Rows for the option table of every client command.
+#define KVS_CMD_CLIENT_OPTIONS                                                                     \
+    {"url", 'u', "URL[,URL]", "The node; of several the first that can be reached"},               \
+        {"token", 't', "TOKEN", "Shows in the process list: prefer --token-file or KVS_TOKEN"},    \
+        {"token-file", 0, "FILE", "Take the token from the first line of FILE"},                   \
+    {                                                                                              \
+        "json", 'j', NULL, "JSON for scripts"                                                      \
+    }
+
+// What their help says below everything else.
+#define KVS_CMD_CLIENT_DETAILS                                                                     \
+    "Without --url the node is $KVS_URL, else http://127.0.0.1:8080; without a token it is\n"      \
+    "$KVS_TOKEN. On a terminal the output is made for people, into a pipe it is the bare "         \
+    "result.\n"
+
+enum kvs_cmd_output {
+    KVS_CMD_OUTPUT_HUMAN, // stdout is a terminal
+    KVS_CMD_OUTPUT_PLAIN, // a pipe or a file: nothing but the result
+    KVS_CMD_OUTPUT_JSON,  // --json
+};
+enum kvs_cmd_output kvs_cmd_output(const struct kvs_args *args);
+
+// A client for the node that the options or the environment name. KVS_EXIT_OK, or another code
+// after saying why on stderr. Free *ret_client with kvs_client_free.
+int kvs_cmd_client_open(const struct kvs_args *args, struct kvs_client **ret_client);
+
+// "kvs: …" on stderr; returns the exit code for it.
+int kvs_cmd_client_error(const struct kvs_client_error *error);
+
+// Appends a whole file ("-": stdin) to `out`. KVS_EXIT_OK, or another code after saying why.
+int kvs_cmd_read_file(const char *path, struct kvs_buf *out);
+
+// Writes it to stdout; KVS_EXIT_OK, or KVS_EXIT_FAILED (said on stderr) when `out` has an error.
+int kvs_cmd_print(const struct kvs_buf *out);
+
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// `kvs ls`: keys, page after page, so that a listing of any length needs the memory of one page.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "cmd/client_args.h"
+#include "cmd/show.h"
+#include "cmd/table.h"
+#include "codec/json.h"
+
+enum { PAGE_LIMIT = 1000, PAGE_SIZE_MAX = 512 << 20, COLUMNS_DEFAULT = 100, KEY_COLUMNS_MAX = 48 };
+
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : COLUMNS_DEFAULT;
+}
+
+static void show_as_json(struct kvs_buf *out, const struct kvs_client_entry *entry)
+{
+    kvs_buf_append_str(out, entry->is_prefix ? "{\"prefix\":" : "{\"path\":");
+    kvs_json_write_string(out, kvs_slice_from_str(entry->key));
+    if (!entry->is_prefix)
+        kvs_buf_printf(out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64, entry->version.uuid,
+                       entry->version.timestamp_ms);
+    if (entry->json) {
+        kvs_buf_append_str(out, ",\"data\":");
+        kvs_buf_append(out, entry->json, entry->json_size);
+    }
+    kvs_buf_append_str(out, "}\n");
+}
+
+static void show_plain(struct kvs_buf *out, const struct kvs_client_entry *entry)
+{
+    kvs_buf_append_str(out, entry->key);
+    if (entry->json) {
+        kvs_buf_append_char(out, '\t');
+        kvs_buf_append(out, entry->json, entry->json_size);
+    }
+    kvs_buf_append_char(out, '\n');
+}
+
+// "2026-11-23 04:27:46  key  value", the value cut at the terminal's edge.
+static void show_for_people(struct kvs_buf *out, const struct kvs_client_entry *entry,
+                            size_t key_columns, size_t columns)
+{
+    char updated[KVS_SHOW_TIME_SIZE] = "";
+    if (!entry->is_prefix)
+        kvs_show_time(entry->version.timestamp_ms, updated);
+    kvs_buf_printf(out, "%-*s  ", KVS_SHOW_TIME_SIZE - 1, updated);
+    kvs_show_text(out, kvs_slice_from_str(entry->key));
+    if (entry->json) {
+        size_t width = kvs_table_width(entry->key);
+        size_t padding = key_columns > width ? key_columns - width : 0;
+        size_t used = KVS_SHOW_TIME_SIZE - 1 + 2 + width + padding + 2;
+        kvs_buf_printf(out, "%*s  ", (int)padding, "");
+        kvs_show_start(out, kvs_slice(entry->json, entry->json_size),
+                       columns > used + 10 ? columns - used : 10);
+    }
+    kvs_buf_append_char(out, '\n');
+}
+
+static int show_page(enum kvs_cmd_output output, const struct kvs_client_listing *page)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(PAGE_SIZE_MAX);
+    size_t key_columns = 0;
+    for (size_t i = 0; i < page->entry_count; i++) {
+        size_t width = kvs_table_width(page->entries[i].key);
+        if (width > key_columns && width <= KEY_COLUMNS_MAX)
+            key_columns = width;
+    }
+    size_t columns = output == KVS_CMD_OUTPUT_HUMAN ? terminal_columns() : 0;
+    for (size_t i = 0; i < page->entry_count; i++) {
+        const struct kvs_client_entry *entry = &page->entries[i];
+        if (output == KVS_CMD_OUTPUT_JSON)
+            show_as_json(&out, entry);
+        else if (output == KVS_CMD_OUTPUT_HUMAN)
+            show_for_people(&out, entry, key_columns, columns);
+        else
+            show_plain(&out, entry);
+    }
+    return kvs_cmd_print(&out);
+}
+
+static int list(const struct kvs_args *args, struct kvs_client *client, const char *prefix,
+                uint64_t limit)
+{
+    enum kvs_cmd_output output = kvs_cmd_output(args);
+    struct kvs_client_listing page = {0};
+    struct kvs_client_error error;
+    uint64_t left = limit > 0 ? limit : UINT64_MAX;
+    int code = KVS_EXIT_OK;
+    do {
+        struct kvs_client_listing next;
+        const struct kvs_client_list_options options = {
+            .prefix = prefix,
+            .children = !kvs_args_flag(args, "all"),
+            .values = kvs_args_flag(args, "values"),
+            .limit = left < PAGE_LIMIT ? (uint32_t)left : PAGE_LIMIT,
+            .cursor = page.next,
+        };
+        enum kvs_client_code got = kvs_client_list(client, &options, &next, &error);
+        kvs_client_listing_done(&page); // only now: its cursor was in use
+        if (got != KVS_CLIENT_OK)
+            return kvs_cmd_client_error(&error);
+        page = next;
+        left -= page.entry_count < left ? page.entry_count : left;
+        code = show_page(output, &page);
+    } while (code == KVS_EXIT_OK && page.next && left > 0 && fflush(stdout) == 0);
+    if (output == KVS_CMD_OUTPUT_HUMAN && left == (limit > 0 ? limit : UINT64_MAX))
+        fprintf(stderr, "no keys%s%s\n", *prefix ? " under " : "", prefix);
+    else if (output == KVS_CMD_OUTPUT_HUMAN && page.next)
+        fprintf(stderr, "and more: raise --limit\n");
+    kvs_client_listing_done(&page);
+    return code;
+}
+
+// "app" and "app/" both mean what lies under app.
+static char *prefix_of(const struct kvs_args *args)
+{
+    const char *word = args->operand_count > 0 ? args->operands[0] : "";
+    size_t size = strlen(word);
+    while (size > 0 && word[size - 1] == '/')
+        size--;
+    char *prefix = NULL;
+    if (asprintf(&prefix, "%.*s%s", (int)size, word, size > 0 ? "/" : "") < 0)
+        return NULL;
+    return prefix;
+}
+
+static int run_ls(const struct kvs_args *args)
+{
+    const char *limit_text = kvs_args_value(args, "limit");
+    uint64_t limit = 0;
+    if (limit_text && (!kvs_slice_to_u64(kvs_slice_from_str(limit_text), &limit) || limit == 0))
+        return kvs_cmd_usage_error(args->command, "--limit '%s' is no number above 0", limit_text);
+    KVS_CLEANUP(kvs_freep) char *prefix = prefix_of(args);
+    if (!prefix) {
+        kvs_cmd_error("out of memory");
+        return KVS_EXIT_FAILED;
+    }
+    struct kvs_client *client = NULL;
+    int code = kvs_cmd_client_open(args, &client);
+    if (code == KVS_EXIT_OK)
+        code = list(args, client, prefix, limit);
+    kvs_client_free(client);
+    return code;
+}
+
+static const struct kvs_cmd_option ls_options[] = {
+    {"all", 'a', NULL, "Every key below, however deep, instead of the children only"},
+    {"values", 'v', NULL, "The values too"},
+    {"limit", 'n', "N", "At most N entries (default: all)"},
+    KVS_CMD_CLIENT_OPTIONS,
+    {0},
+};
+
+const struct kvs_command_body kvs_cmd_ls = {
+    .run = run_ls,
+    .options = ls_options,
+    .details =
+        "Lists what lies under PREFIX in byte order, as a file system would: keys, and with a\n"
+        "slash at their end the prefixes of deeper ones. PREFIX counts in whole segments: app\n"
+        "does not show app2. With --json one object a line, into a pipe one key a line, with\n"
+        "--values a tab and the value behind it.\n"
+        "\n" KVS_CMD_CLIENT_DETAILS "\n"
+        "Examples:\n"
+        "  kvs ls\n"
+        "  kvs ls app --values\n"
+        "  kvs ls --all | wc -l\n"
+        "  kvs ls users --all --json | jq -r .path\n",
+};
