@@ -13,7 +13,7 @@
 enum {
     MEMORY_MAX = 64 << 20,
     MEMBERS_COMPARED_MAX = 64, // the checks below are quadratic
-    GENERATED_DOCUMENTS = 300,
+    GENERATED_DOCUMENTS = 50,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -117,7 +117,8 @@ static void compare(const struct kvs_json *ours, const json_t *theirs, struct kv
 }
 
 // What jansson cannot represent it refuses: big numbers, and U+0000 in member names. What only we
-// refuse: deep nesting.
+// refuse: deep nesting, and a NUL byte after the value, which jansson takes for the end of the
+// text.
 static void check_against_jansson(struct kvs_slice text, int err, const char *reason,
                                   const struct kvs_json *root, struct kvs_arena *arena)
 {
@@ -126,7 +127,7 @@ static void check_against_jansson(struct kvs_slice text, int err, const char *re
     if (theirs && !err)
         compare(root, theirs, arena);
     else if (theirs)
-        kvs_assert(strcmp(reason, "nested too deeply") == 0);
+        kvs_assert(strcmp(reason, "nested too deeply") == 0 || memchr(text.data, 0, text.size));
     else if (!err)
         kvs_assert(json_error_code(&error) == json_error_numeric_overflow ||
                    json_error_code(&error) == json_error_null_byte_in_key);
