@@ -82,6 +82,8 @@ static void reports_a_full_arena(void **state)
     struct kvs_slice value;
     bool found = false;
     assert_int_equal(kvs_http_query_get(&request, &none, "a", &value, &found), KVS_ERR_NOMEM);
+    request.query = KVS_SLICE("%61=1");
+    assert_int_equal(kvs_http_query_get(&request, &none, "a", &value, &found), KVS_ERR_NOMEM);
 }
 
 static void writes_response_headers_as_lines(void **state)

@@ -80,6 +80,8 @@ static void names_line_column_and_reason(void **state)
         {"\xef\xbb\xbf{}", 0, 1, 1, "a byte order mark is not allowed"},
         {"[1,\n 2,\n  x]", 10, 3, 3, "expected a value"},
         {"[1 2]", 3, 1, 4, "expected ',' or ']'"},
+        {"[}", 1, 1, 2, "expected a value"},
+        {"{]", 1, 1, 2, "expected a member name in double quotes"},
         {"[1}", 2, 1, 3, "expected ',' or ']'"},
         {"{\"a\":1]", 6, 1, 7, "expected ',' or '}'"},
         {"[1,]", 3, 1, 4, "expected a value"},
@@ -250,6 +252,15 @@ static void appends_and_leaves_what_was_there(void **state)
     assert_slice_equal(kvs_buf_slice(&out), "before[1]");
 }
 
+static void leaves_a_failed_buffer_alone(void **state)
+{
+    (void)state;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(OUT_MAX);
+    out.err = KVS_ERR_NOMEM;
+    assert_int_equal(kvs_json_compact(KVS_SLICE("1"), &out, NULL), KVS_ERR_NOMEM);
+    assert_int_equal(out.size, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +272,7 @@ int main(void)
         cmocka_unit_test(remembers_every_open_bracket),
         cmocka_unit_test(judges_the_size_of_the_compacted_text),
         cmocka_unit_test(appends_and_leaves_what_was_there),
+        cmocka_unit_test(leaves_a_failed_buffer_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,7 +84,7 @@ static void writes_strings_with_the_fewest_escapes(void **state)
 {
     (void)state;
     assert_written(KVS_SLICE_EMPTY, KVS_SLICE("\"\""));
-    assert_written(KVS_SLICE("a/\x7f\xc3\xa9<"), KVS_SLICE("\"a/\x7f\xc3\xa9<\""));
+    assert_written(KVS_SLICE("a /\x7f\xc3\xa9<"), KVS_SLICE("\"a /\x7f\xc3\xa9<\""));
     assert_written(KVS_SLICE("\"\\\b\f\n\r\t"), KVS_SLICE("\"\\\"\\\\\\b\\f\\n\\r\\t\""));
     assert_written(KVS_SLICE("\0\x01\x1f"), KVS_SLICE("\"\\u0000\\u0001\\u001f\""));
 }

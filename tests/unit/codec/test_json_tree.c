@@ -87,6 +87,7 @@ static void refuses_duplicate_names_only_when_asked(void **state)
         {KVS_SLICE("{\"\\/\":1,\"b\":0,\"/\":1}"), 14},
         {KVS_SLICE("{\"\xc3\xa9\":1,\"\\u00e9\":1}"), 8},
         {KVS_SLICE("[{\"x\":{\"b\":1,\"a\":1,\"b\":2,\"a\":2}}]"), 19},
+        {KVS_SLICE("{\"a\":1,\"b\":1,\"a\":2,\"b\":2}"), 13},
         {KVS_SLICE("{\"\":1,\"\":1}"), 6},
     };
     for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++) {

@@ -32,6 +32,8 @@ static void refuses_broken_escapes(void **state)
         assert_int_equal(kvs_percent_decode(*state, kvs_slice_from_str(broken[i]), &decoded),
                          KVS_ERR_INVALID);
     }
+    struct kvs_slice decoded;
+    assert_int_equal(kvs_percent_decode(*state, kvs_slice("%20", 2), &decoded), KVS_ERR_INVALID);
 }
 
 static void reports_a_full_arena(void **state)
