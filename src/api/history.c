@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /api/data/{key}/history and …/history/{n}: a key's versions, newest first. Deletions and
 // expired versions are listed without their data: "data":null and "deleted":true or "expired":true.
+//
+// Always on a worker: a history may be a thousand values, and nobody polls it.
 #include "api/api_internal.h"
 
-// Far above `revisions` default times max_json_size; keeps an extreme setting from filling memory.
-enum { HISTORY_BYTES_MAX = 64 * 1024 * 1024 };
+enum {
+    // Far above the default `revisions` times max_json_size; keeps extreme settings from filling
+    // the memory.
+    HISTORY_BYTES_MAX = 64 * 1024 * 1024,
+    ENTRY_OVERHEAD = 256, // what append_revision adds around the data
+};
 
 int kvs_api_revision_number(struct kvs_api_call *call, uint32_t *ret_revision)
 {
@@ -19,16 +25,20 @@ int kvs_api_revision_number(struct kvs_api_call *call, uint32_t *ret_revision)
 }
 
 struct history_reader {
-    struct kvs_buf *body;
+    struct kvs_api_call *call;
     int64_t now_ms;
     uint32_t only; // this revision alone; 0 = all
     bool found;
+    bool too_large;
 };
 
 static void append_revision(struct history_reader *reader, uint32_t revision,
                             const struct kvs_version *version, struct kvs_slice json)
 {
-    struct kvs_buf *out = reader->body;
+    struct kvs_buf *out = &reader->call->exchange->response.body;
+    kvs_api_body_allow(reader->call, out->size + json.size + ENTRY_OVERHEAD);
+    if (reader->found)
+        kvs_buf_append_char(out, ',');
     kvs_buf_append_slice(out, KVS_SLICE("{\"revision\":"));
     kvs_buf_append_u64(out, revision);
     kvs_buf_append_char(out, ',');
@@ -49,24 +59,24 @@ static bool visit(void *ctx, uint32_t revision, const struct kvs_version *versio
     struct history_reader *reader = ctx;
     if (reader->only != 0 && revision != reader->only)
         return true;
-    if (reader->found)
-        kvs_buf_append_char(reader->body, ',');
     append_revision(reader, revision, version, json);
     reader->found = true;
-    return reader->only == 0 && !reader->body->err;
+    if (reader->only != 0)
+        return false;
+    reader->too_large = reader->call->exchange->response.body.size > HISTORY_BYTES_MAX;
+    return !reader->too_large;
 }
 
 static int read_history(struct kvs_api_call *call, enum kvs_read_mode mode)
 {
     struct kvs_http_response *response = &call->exchange->response;
     struct history_reader reader = {
-        .body = &response->body,
+        .call = call,
         .now_ms = kvs_clock_wall_ms(call->api->options.clock),
         .only = *(const uint32_t *)call->input,
     };
     response->status = 200;
     response->content_type = "application/json";
-    response->body.size_max = HISTORY_BYTES_MAX;
     if (reader.only == 0)
         kvs_buf_append_char(&response->body, '[');
     uint32_t count = 0;
@@ -80,12 +90,12 @@ static int read_history(struct kvs_api_call *call, enum kvs_read_mode mode)
     if (!reader.found)
         return kvs_api_fail(call, KVS_ERR_NOT_FOUND, "\"%.*s\" has no history.",
                             KVS_SLICE_FMT(call->key));
-    if (reader.only == 0)
-        kvs_buf_append_char(&response->body, ']');
-    if (response->body.err == KVS_ERR_TOO_LARGE)
+    if (reader.too_large)
         return kvs_api_fail(call, KVS_ERR_TOO_LARGE,
                             "This history is longer than %d bytes: read it revision by revision.",
                             HISTORY_BYTES_MAX);
+    if (reader.only == 0)
+        kvs_buf_append_char(&response->body, ']');
     return 0;
 }
 
@@ -101,7 +111,7 @@ static void start(struct kvs_api_call *call, bool numbered)
     if (err)
         kvs_api_finish(call, err);
     else
-        kvs_api_read(call, read_history);
+        kvs_api_read_on_worker(call, read_history);
 }
 
 void kvs_api_history(struct kvs_api_call *call)

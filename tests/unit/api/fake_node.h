@@ -30,8 +30,7 @@ struct kvs_node {
     struct fake_key keys[FAKE_KEYS_MAX]; // in order
     size_t key_count;
     // Faults.
-    bool cold;          // KVS_READ_CACHED answers KVS_ERR_AGAIN …
-    size_t cold_visits; // … a scan or history after this many visits
+    bool cold; // KVS_READ_CACHED answers KVS_ERR_AGAIN
     int read_err;
     int write_err;
     int status_err;
@@ -73,6 +72,8 @@ static int fake_read_begins(struct kvs_node *node, enum kvs_read_mode mode)
         node->cached_reads++;
     else
         node->disk_reads++;
+    if (node->cold && mode == KVS_READ_CACHED)
+        return KVS_ERR_AGAIN;
     return mode == KVS_READ_DISK ? node->read_err : 0;
 }
 
@@ -114,8 +115,6 @@ int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant, struct kv
         return err;
     if (!grant)
         return KVS_ERR_FORBIDDEN;
-    if (node->cold && mode == KVS_READ_CACHED)
-        return KVS_ERR_AGAIN;
     struct fake_version *found = fake_visible(node, fake_find(node, key, NULL));
     if (!found)
         return KVS_ERR_NOT_FOUND;
@@ -146,7 +145,6 @@ int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
     int err = fake_read_begins(node, mode);
     if (err || !grant)
         return err ? err : KVS_ERR_FORBIDDEN;
-    size_t visits = 0;
     struct kvs_slice last_group = KVS_SLICE_EMPTY;
     for (size_t i = 0; i < node->key_count; i++) {
         struct kvs_slice key = node->keys[i].key;
@@ -155,8 +153,6 @@ int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
             !kvs_slice_starts_with(key, scan->prefix) ||
             (scan->end.size > 0 && kvs_slice_cmp(key, scan->end) >= 0))
             continue;
-        if (node->cold && mode == KVS_READ_CACHED && visits++ >= node->cold_visits)
-            return KVS_ERR_AGAIN;
         struct kvs_slice group = fake_group(scan, key);
         if (group.size > 0 && kvs_slice_eq(group, last_group))
             continue;
@@ -180,14 +176,12 @@ int kvs_node_history(struct kvs_node *node, const struct kvs_grant *grant, struc
     struct fake_key *found = fake_find(node, key, NULL);
     *ret_count = 0;
     for (size_t i = 0; found && i < found->count && i < node->revisions; i++) {
-        if (node->cold && mode == KVS_READ_CACHED && i >= node->cold_visits)
-            return KVS_ERR_AGAIN;
         struct fake_version *version = &found->versions[i];
         if (!visit(ctx, ++*ret_count, &version->version,
                    kvs_slice(version->json, version->json_size)))
             break;
     }
-    return node->cold && mode == KVS_READ_CACHED && !found ? KVS_ERR_AGAIN : 0;
+    return 0;
 }
 
 static bool fake_condition_holds(const struct kvs_write *write, const struct fake_version *current)

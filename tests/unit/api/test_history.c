@@ -182,25 +182,45 @@ static void without_the_feature_its_routes_do_not_exist(void **state)
     assert_int_equal(api_post(f, "/api/data/a/history"), 404);
 }
 
-#ifndef KVS_TEST_REAL_NODE
-
-static void a_history_half_read_starts_over_on_a_worker(void **state)
+static void a_history_is_read_on_a_worker(void **state)
 {
     struct api_fixture *f = *state;
     put_many(f, "/kv/a", 3);
     assert_int_equal(api_get(f, "/api/data/a/history"), 200);
-    assert_int_equal(f->worker_runs, 0);
-    char whole[1000];
-    (void)snprintf(whole, sizeof(whole), "%s", api_body(f));
-    f->node->cold = true;
-    f->node->cold_visits = 2;
-    assert_int_equal(api_get(f, "/api/data/a/history"), 200);
     assert_int_equal(f->worker_runs, 1);
-    assert_string_equal(api_body(f), whole);
-    f->node->cold_visits = 0;
-    assert_int_equal(api_get(f, "/api/data/absent/history"), 404);
+    assert_int_equal(api_get(f, "/api/data/a/history/1"), 200);
+    assert_int_equal(f->worker_runs, 1);
+    assert_int_equal(api_get(f, "/api/data/a/history/9"), 400);
+    assert_int_equal(f->worker_runs, 0);
+}
+
+#ifndef KVS_TEST_REAL_NODE
+
+static void a_failing_disk_is_told(void **state)
+{
+    struct api_fixture *f = *state;
+    put_many(f, "/kv/a", 3);
     f->node->read_err = KVS_ERR_IO;
     assert_int_equal(api_get(f, "/api/data/a/history"), 503);
+    assert_int_equal(api_get(f, "/api/data/a/history/1"), 503);
+}
+
+static void a_history_beyond_its_limit_is_413_but_readable_one_by_one(void **state)
+{
+    struct api_fixture *f = *state;
+    enum { SIZE = 33 * 1024 * 1024 };
+    f->options.max_json_size = SIZE;
+    api_renew(f);
+    char *value = malloc(SIZE + 1);
+    memset(value, '7', SIZE);
+    value[SIZE] = '\0';
+    assert_int_equal(api_put(f, "/kv/a", value), 201);
+    assert_int_equal(api_put(f, "/kv/a", value), 200);
+    free(value);
+    assert_int_equal(api_get(f, "/api/data/a/history"), 413);
+    assert_contains(api_detail(f), "revision by revision");
+    assert_int_equal(api_get(f, "/api/data/a/history/2"), 200);
+    assert_true(f->exchange.response.body.size > SIZE);
 }
 
 #endif
@@ -219,8 +239,10 @@ int main(void)
         api_test(restore_writes_the_revision_as_a_new_version),
         api_test(restore_takes_conditions_and_a_ttl),
         api_test(without_the_feature_its_routes_do_not_exist),
+        api_test(a_history_is_read_on_a_worker),
 #ifndef KVS_TEST_REAL_NODE
-        api_test(a_history_half_read_starts_over_on_a_worker),
+        api_test(a_failing_disk_is_told),
+        api_test(a_history_beyond_its_limit_is_413_but_readable_one_by_one),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
