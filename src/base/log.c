@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include "base/buf.h"
+#include "base/escape.h"
 #include "base/timefmt.h"
 
 #include <errno.h>
@@ -45,54 +46,12 @@ bool kvs_log_level_parse(struct kvs_slice name, enum kvs_log_level *ret_level)
     return false;
 }
 
-// Bytes of the UTF-8 sequence at `text` (RFC 3629 §4), 0 when it is none; `size` > 0.
-static size_t utf8_size(const unsigned char *text, size_t size)
-{
-    unsigned char lead = text[0];
-    size_t need = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (need == 0 || need > size || lead > 0xF4)
-        return 0;
-    for (size_t i = 1; i < need; i++) {
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    bool overlong = (lead == 0xE0 && text[1] < 0xA0) || (lead == 0xF0 && text[1] < 0x90);
-    bool surrogate = lead == 0xED && text[1] > 0x9F;
-    bool too_large = lead == 0xF4 && text[1] > 0x8F;
-    return overlong || surrogate || too_large ? 0 : need;
-}
-
-// Control characters, C1 included, are escaped: a log is read on terminals.
-static void append_escaped(struct kvs_buf *line, const unsigned char *text, size_t size)
-{
-    if (text[0] == '"' || text[0] == '\\') {
-        kvs_buf_append_char(line, '\\');
-        kvs_buf_append_char(line, (char)text[0]);
-    } else if (text[0] == '\n') {
-        kvs_buf_append_str(line, "\\n");
-    } else if (text[0] < 0x20 || text[0] == 0x7F) {
-        kvs_buf_printf(line, "\\u%04x", text[0]);
-    } else if (text[0] == 0xC2 && text[1] < 0xA0) {
-        kvs_buf_printf(line, "\\u%04x", text[1]);
-    } else {
-        kvs_buf_append(line, text, size);
-    }
-}
-
 static void append_string(struct kvs_buf *line, struct kvs_slice string)
 {
-    const unsigned char *text = (const unsigned char *)string.data;
-    size_t size = string.size < STRING_MAX ? string.size : STRING_MAX;
+    bool cut = string.size > STRING_MAX;
     kvs_buf_append_char(line, '"');
-    for (size_t i = 0; i < size;) {
-        size_t step = utf8_size(text + i, string.size - i);
-        if (step > 0)
-            append_escaped(line, text + i, step);
-        else
-            kvs_buf_append_str(line, "\xEF\xBF\xBD"); // U+FFFD
-        i += step > 0 ? step : 1;
-    }
-    if (size < string.size)
+    kvs_escape_append(line, kvs_slice(string.data, cut ? STRING_MAX : string.size));
+    if (cut)
         kvs_buf_append_str(line, "\xE2\x80\xA6"); // an ellipsis
     kvs_buf_append_char(line, '"');
 }
