@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the connections of one loop share: settings, handler, the Date line, request ids and a pool
+// of workspaces. A workspace is all the memory of a request being read, handled or answered; an
+// idle connection has none, so ten thousand of them cost little and a busy one never allocates.
+#ifndef KVS_HTTP_SERVER_INTERNAL_H
+#define KVS_HTTP_SERVER_INTERNAL_H
+
+#include "base/timefmt.h"
+#include "http/head_internal.h"
+#include "http/strict_internal.h"
+
+enum {
+    HTTP_INPUT_SIZE = 8 * 1024,      // at first; grows for large heads
+    HTTP_INPUT_SIZE_MAX = 32 * 1024, // target, header section and HTTP_TAIL_SIZE fit in
+    HTTP_TAIL_SIZE = 4096,           // room behind a head for what follows it
+    HTTP_KEEP_SIZE = 64 * 1024,      // larger buffers are not kept for the next request
+    HTTP_DATE_LINE_SIZE = sizeof("Date: \r\n") - 1 + KVS_HTTP_DATE_SIZE,
+};
+
+struct http_input {
+    char *data;
+    size_t capacity;
+    size_t start; // of what has not been consumed
+    size_t end;
+};
+
+struct http_output {
+    struct kvs_buf text; // heads and small bodies, response after response
+    size_t text_sent;
+    struct kvs_buf large; // then one large body; nothing is gathered behind it
+    size_t large_sent;
+};
+
+struct http_workspace {
+    struct http_workspace *next; // in the pool
+    struct kvs_http_conn *conn;
+    struct http_input input;
+    struct http_scan scan;
+    struct http_scan trailers; // of a chunked body
+    size_t head_at; // where the head began: until the response the slices point behind it
+    struct kvs_buf body;
+    struct http_output output;
+    struct kvs_http_exchange exchange;
+    bool finished; // by the handler
+    char client[KVS_HTTP_ADDRESS_TEXT_MAX];
+    struct http_head head;
+};
+
+struct kvs_http_server {
+    struct kvs_http_server_options options;
+    struct kvs_http_settings *settings;
+    bool draining;
+    size_t in_flight;
+    char date_line[HTTP_DATE_LINE_SIZE];
+    uint64_t id_prefix;
+    uint64_t id_count;
+    struct http_workspace *pool;
+    size_t pool_size;
+};
+
+struct http_workspace *http_workspace_acquire(struct kvs_http_server *server); // NULL: no memory
+void http_workspace_release(struct kvs_http_server *server, struct http_workspace *workspace);
+// Forgets the request, keeps input and output.
+void http_workspace_next_request(struct http_workspace *workspace);
+
+// Room at data + end, at least one byte; false: none. Moves what is unconsumed down to `pinned`;
+// below that nothing moves. May grow when `pinned` is 0.
+bool http_input_reserve(struct http_input *input, size_t pinned);
+// Grows until HTTP_TAIL_SIZE bytes are free behind a head of `head_size` bytes at `start`; moves.
+bool http_input_reserve_tail(struct http_input *input, size_t head_size);
+
+static inline size_t http_input_size(const struct http_input *input)
+{
+    return input->end - input->start;
+}
+
+static inline size_t http_output_size(const struct http_output *output)
+{
+    return output->text.size - output->text_sent + output->large.size - output->large_sent;
+}
+
+// A fresh request id, unique among nodes and restarts for all practical purposes.
+void http_server_make_id(struct kvs_http_server *server, char ret_id[static 65]);
+
+// Serialises exchange.response behind what `output` holds; takes a large body over.
+void http_response_write(struct http_workspace *workspace, const struct kvs_http_server *server,
+                         bool is_head, bool close);
+// Replaces exchange.response by the refusal as application/problem+json.
+void http_response_refuse(struct kvs_http_exchange *exchange, enum http_refusal refusal);
+
+#endif
