@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// One event loop and its executor: a lock-free stack of tasks that any thread pushes to, an async
+// handle that wakes the loop, and one timer for the deadlines of all its connections.
+// Threading: everything but post() runs on the loop's thread.
+#include "base/assert.h"
+#include "net/net_internal.h"
+
+enum { TICK_MS = 250, DRAIN_TICK_MS = 20 };
+
+static void post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    struct net_loop *loop = KVS_CONTAINER_OF(executor, struct net_loop, executor);
+    // The loop may run the task, and end, before this thread has woken it: `posting` makes it wait.
+    atomic_fetch_add(&loop->posting, 1);
+    struct kvs_task *head = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
+    do
+        task->next = head;
+    while (!atomic_compare_exchange_weak(&loop->tasks, &head, task));
+    if (!head)
+        (void)uv_async_send(&loop->wakeup); // only fails on a closing handle
+    atomic_fetch_sub(&loop->posting, 1);
+}
+
+static void run_tasks(struct net_loop *loop)
+{
+    struct kvs_task *newest = atomic_exchange(&loop->tasks, NULL);
+    struct kvs_task *oldest = NULL;
+    while (newest) {
+        struct kvs_task *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        struct kvs_task *task = oldest;
+        oldest = task->next; // before the task is run: it may be gone afterwards
+        task->run(task);
+    }
+}
+
+static void on_wakeup(uv_async_t *wakeup)
+{
+    struct net_loop *loop = wakeup->data;
+    run_tasks(loop);
+    net_loop_check_end(loop);
+}
+
+static void on_tick(uv_timer_t *tick)
+{
+    struct net_loop *loop = tick->data;
+    int64_t now_ns = net_now_ns(loop->net);
+    kvs_http_server_tick(loop->http);
+    net_conns_tick(loop, now_ns);
+    if (loop->draining && now_ns >= loop->drain_until_ns)
+        net_conns_close_all(loop);
+    net_loop_check_end(loop);
+}
+
+int net_loop_init(struct net_loop *loop, struct kvs_net *net, struct kvs_http_settings *settings)
+{
+    loop->net = net;
+    loop->executor.post = post;
+    if (uv_loop_init(&loop->uv) != 0)
+        return KVS_ERR_NOMEM;
+    if (uv_async_init(&loop->uv, &loop->wakeup, on_wakeup) != 0) {
+        (void)uv_loop_close(&loop->uv); // has no handles
+        return KVS_ERR_NOMEM;
+    }
+    (void)uv_timer_init(&loop->uv, &loop->tick); // cannot fail
+    loop->wakeup.data = loop;
+    loop->tick.data = loop;
+    loop->ready = true;
+    const struct kvs_http_server_options options = {
+        .settings = settings,
+        .handler = net->options.handler,
+        .clock = net->options.clock,
+        .random = net->options.random,
+        .metrics = net->options.metrics,
+        .loop = &loop->executor,
+        .workers = kvs_workers_executor(net->workers),
+    };
+    return kvs_http_server_new(&options, &loop->http);
+}
+
+static void close_handles(struct net_loop *loop)
+{
+    if (loop->closing)
+        return;
+    loop->closing = true;
+    // Whoever posted last may still be about to wake us; it is a matter of instructions.
+    while (atomic_load(&loop->posting) > 0)
+        sched_yield();
+    uv_close((uv_handle_t *)&loop->wakeup, NULL);
+    uv_close((uv_handle_t *)&loop->tick, NULL);
+}
+
+void net_loop_done(struct net_loop *loop)
+{
+    if (loop->ready) {
+        run_tasks(loop); // connections that were handed over and never opened, reloads
+        net_conns_close_all(loop);
+        close_handles(loop);
+        (void)uv_run(&loop->uv, UV_RUN_DEFAULT); // delivers the close callbacks
+        int err = uv_loop_close(&loop->uv);
+        kvs_assert(err == 0);
+        loop->ready = false;
+    }
+    kvs_http_server_free(loop->http);
+    loop->http = NULL;
+}
+
+void net_loop_run(struct net_loop *loop)
+{
+    (void)uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS); // only fails on a closing handle
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);                      // 0: no handles are left
+}
+
+void net_loop_stop(struct net_loop *loop, int64_t grace_ms)
+{
+    loop->draining = true;
+    loop->drain_until_ns = net_now_ns(loop->net) + grace_ms * 1000 * 1000;
+    kvs_http_server_drain(loop->http);
+    (void)uv_timer_start(&loop->tick, on_tick, 0, DRAIN_TICK_MS); // as above
+}
+
+void net_loop_check_end(struct net_loop *loop)
+{
+    if (loop->draining && atomic_load(&loop->conn_count) == 0 &&
+        kvs_http_server_in_flight(loop->http) == 0)
+        close_handles(loop);
+}

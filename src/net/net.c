@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server as a whole: makes the loops, runs them, reloads and stops them. Stopping begins on the
+// first loop, which closes the listener before the others are told: no connection is handed to a
+// loop that has ended.
+#include "net/net_internal.h"
+
+#include "base/assert.h"
+
+enum { WORKER_THREADS = 4, MAX_CONNECTIONS = 10000 };
+
+static void set_limits(struct kvs_net *net, const struct kvs_net_options *options)
+{
+    atomic_store(&net->max_connections,
+                 options->max_connections ? options->max_connections : MAX_CONNECTIONS);
+    atomic_store(&net->max_connections_per_address, options->max_connections_per_address);
+}
+
+static int init(struct kvs_net *net, struct kvs_http_settings *settings)
+{
+    const struct kvs_net_options *options = &net->options;
+    net->address = strdup(options->address);
+    net->loop_count = options->threads ? options->threads : uv_available_parallelism();
+    net->loops = calloc(net->loop_count, sizeof(*net->loops));
+    if (!net->address || !net->loops)
+        return KVS_ERR_NOMEM;
+    int err = net_addresses_new(kvs_random_u64(options->random), &net->addresses);
+    if (!err)
+        err = kvs_workers_new(options->worker_threads ? options->worker_threads : WORKER_THREADS,
+                              &net->workers);
+    for (unsigned i = 0; !err && i < net->loop_count; i++)
+        err = net_loop_init(&net->loops[i], net, settings);
+    return err;
+}
+
+int kvs_net_new(const struct kvs_net_options *options, struct kvs_net **ret_net,
+                struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(kvs_http_settings_unrefp) struct kvs_http_settings *settings = NULL;
+    int err = kvs_http_settings_new(&options->http, &settings, ret_message);
+    if (err)
+        return err;
+    KVS_CLEANUP(kvs_net_freep) struct kvs_net *net = calloc(1, sizeof(*net));
+    if (!net)
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
+    net->options = *options;
+    net->listener.fd = -1;
+    net->listener.spare_fd = -1;
+    set_limits(net, options);
+    err = init(net, settings);
+    if (err)
+        return kvs_fail(ret_message, err, "cannot create the event loops: %s", kvs_err_text(err));
+    *ret_net = KVS_TAKE(net);
+    return 0;
+}
+
+void kvs_net_free(struct kvs_net *net)
+{
+    if (!net)
+        return;
+    net_listener_close(&net->listener);
+    for (unsigned i = 0; net->loops && i < net->loop_count; i++)
+        net_loop_done(&net->loops[i]);
+    kvs_workers_free(net->workers);
+    net_addresses_free(net->addresses);
+    free(net->loops);
+    free(net->address);
+    free(net);
+}
+
+int kvs_net_listen(struct kvs_net *net, struct kvs_message *ret_message)
+{
+    kvs_assert(net->listener.fd < 0);
+    return net_listener_open(&net->listener, net->address, net->options.port, ret_message);
+}
+
+uint16_t kvs_net_port(const struct kvs_net *net)
+{
+    return net->listener.port;
+}
+
+struct kvs_executor *kvs_net_workers(struct kvs_net *net)
+{
+    return kvs_workers_executor(net->workers);
+}
+
+static void run_loop(void *arg)
+{
+    net_loop_run(arg);
+}
+
+static void stop_other_loop(struct kvs_task *task)
+{
+    struct net_loop *loop = KVS_CONTAINER_OF(task, struct net_loop, stop_task);
+    net_loop_stop(loop, atomic_load(&loop->net->grace_ms));
+}
+
+static void stop_first_loop(struct kvs_task *task)
+{
+    struct net_loop *first = KVS_CONTAINER_OF(task, struct net_loop, stop_task);
+    struct kvs_net *net = first->net;
+    net_listener_close(&net->listener);
+    net_loop_stop(first, atomic_load(&net->grace_ms));
+    for (unsigned i = 1; i < net->loop_count; i++) {
+        struct net_loop *loop = &net->loops[i];
+        loop->stop_task.run = stop_other_loop;
+        kvs_executor_post(&loop->executor, &loop->stop_task);
+    }
+}
+
+void kvs_net_stop(struct kvs_net *net, int64_t grace_ms)
+{
+    if (atomic_exchange(&net->stopping, true))
+        return;
+    atomic_store(&net->grace_ms, grace_ms);
+    struct net_loop *first = &net->loops[0];
+    first->stop_task.run = stop_first_loop;
+    kvs_executor_post(&first->executor, &first->stop_task);
+}
+
+int kvs_net_run(struct kvs_net *net, struct kvs_message *ret_message)
+{
+    kvs_assert(net->listener.fd >= 0);
+    int err = net_listener_start(net);
+    if (err)
+        return kvs_fail(ret_message, err, "cannot watch the listening socket");
+    unsigned started = 1;
+    while (started < net->loop_count &&
+           uv_thread_create(&net->loops[started].thread, run_loop, &net->loops[started]) == 0)
+        started++;
+    if (started < net->loop_count) {
+        err = kvs_fail(ret_message, KVS_ERR_NOMEM,
+                       "cannot start %u HTTP threads: lower http_threads", net->loop_count);
+        kvs_net_stop(net, 0);
+    }
+    net_loop_run(&net->loops[0]);
+    for (unsigned i = 1; i < net->loop_count; i++) {
+        if (i < started)
+            (void)uv_thread_join(&net->loops[i].thread); // ours, and joined once
+        else
+            net_loop_run(&net->loops[i]); // has been told to stop
+    }
+    return err;
+}
+
+struct reload {
+    struct kvs_task task;
+    struct net_loop *loop;
+    struct kvs_http_settings *settings;
+};
+
+static void reload_loop(struct kvs_task *task)
+{
+    struct reload *reload = KVS_CONTAINER_OF(task, struct reload, task);
+    kvs_http_server_configure(reload->loop->http, reload->settings);
+    kvs_http_settings_unref(reload->settings);
+    free(reload);
+}
+
+int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
+                   struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(kvs_http_settings_unrefp) struct kvs_http_settings *settings = NULL;
+    KVS_CLEANUP(kvs_freep) struct reload **reloads = calloc(net->loop_count, sizeof(*reloads));
+    int err = kvs_http_settings_new(&options->http, &settings, ret_message);
+    if (err)
+        return err;
+    bool complete = reloads != NULL;
+    for (unsigned i = 0; complete && i < net->loop_count; i++) {
+        reloads[i] = malloc(sizeof(*reloads[i]));
+        complete = reloads[i] != NULL;
+    }
+    if (!complete) {
+        for (unsigned i = 0; reloads && i < net->loop_count; i++)
+            free(reloads[i]);
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
+    }
+    set_limits(net, options);
+    for (unsigned i = 0; i < net->loop_count; i++) {
+        *reloads[i] = (struct reload){
+            .task.run = reload_loop,
+            .loop = &net->loops[i],
+            .settings = kvs_http_settings_ref(settings),
+        };
+        kvs_executor_post(&net->loops[i].executor, &reloads[i]->task);
+    }
+    return 0;
+}
