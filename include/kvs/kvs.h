@@ -88,7 +88,8 @@ enum kvs_client_code kvs_client_get(struct kvs_client *client, const char *key,
                                     struct kvs_client_record *ret_record,
                                     struct kvs_client_error *ret_error);
 
-// An earlier version: 1 is the newest. KVS_CLIENT_NOT_FOUND also where that revision is a deletion.
+// An earlier version: 1 is the newest. KVS_CLIENT_NOT_FOUND also where that revision holds no
+// value: a deletion, or one that has expired.
 enum kvs_client_code kvs_client_get_revision(struct kvs_client *client, const char *key,
                                              uint32_t revision,
                                              struct kvs_client_record *ret_record,

@@ -147,6 +147,11 @@ static bool read_text(const struct kvs_json *value, struct kvs_arena *arena, con
 
 // ---- Records
 
+static bool is_true(const struct kvs_json *value)
+{
+    return value && value->type == KVS_JSON_TRUE;
+}
+
 static enum kvs_client_code read_record(const struct kvs_client *client,
                                         struct kvs_client_record *ret_record,
                                         struct kvs_client_error *ret_error)
@@ -158,9 +163,9 @@ static enum kvs_client_code read_record(const struct kvs_client *client,
         return kvs_client_fail(ret_error, KVS_CLIENT_NOMEM, "out of memory");
     if (!parse_answer(client, memory, &root))
         return fail_unexpected(client, ret_error);
-    const struct kvs_json *deleted = kvs_json_member(root, "deleted");
-    if (deleted && deleted->type == KVS_JSON_TRUE)
-        return kvs_client_fail(ret_error, KVS_CLIENT_NOT_FOUND, "that revision is a deletion");
+    if (is_true(kvs_json_member(root, "deleted")) || is_true(kvs_json_member(root, "expired")))
+        return kvs_client_fail(ret_error, KVS_CLIENT_NOT_FOUND,
+                               "that revision holds no value: it is a deletion or has expired");
     if (!read_version(root, memory, &record.version) ||
         !read_data(root, memory, &record.json, &record.json_size))
         return fail_unexpected(client, ret_error);

@@ -65,13 +65,15 @@ static void get_encodes_the_key_and_keeps_the_value_byte_for_byte(void **state)
     free(node);
 }
 
-static void get_revision_asks_the_history_and_a_deletion_is_not_found(void **state)
+static void get_revision_asks_the_history_and_what_holds_no_value_is_not_found(void **state)
 {
     (void)state;
     const char *answers[] = {
         answer(OK_HEAD, "{\"revision\":2,\"uuid\":\"" UUID "\",\"timestamp\":5,\"data\":[1]}"),
         answer(OK_HEAD, "{\"revision\":1,\"uuid\":\"" UUID
                         "\",\"timestamp\":6,\"data\":null,\"deleted\":true}"),
+        answer(OK_HEAD, "{\"revision\":3,\"uuid\":\"" UUID
+                        "\",\"timestamp\":4,\"data\":null,\"expired\":true}"),
         NULL};
     struct fake_node *node = fake_node_start(answers);
     struct kvs_client *client = client_of(node);
@@ -79,8 +81,9 @@ static void get_revision_asks_the_history_and_a_deletion_is_not_found(void **sta
     assert_int_equal(kvs_client_get_revision(client, "a/b", 2, &record, NULL), KVS_CLIENT_OK);
     assert_string_equal(record.json, "[1]");
     kvs_client_record_done(&record);
-    assert_int_equal(kvs_client_get_revision(client, "a/b", 1, &record, NULL),
-                     KVS_CLIENT_NOT_FOUND);
+    for (uint32_t n = 1; n <= 3; n += 2)
+        assert_int_equal(kvs_client_get_revision(client, "a/b", n, &record, NULL),
+                         KVS_CLIENT_NOT_FOUND);
     stop(client, node);
     assert_true(sent(node, 0, "GET /api/data/a/b/history/2 HTTP/1.1\r\n"));
     free(node);
@@ -388,7 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(get_encodes_the_key_and_keeps_the_value_byte_for_byte),
-        cmocka_unit_test(get_revision_asks_the_history_and_a_deletion_is_not_found),
+        cmocka_unit_test(get_revision_asks_the_history_and_what_holds_no_value_is_not_found),
         cmocka_unit_test(put_sends_the_value_the_ttl_and_the_condition),
         cmocka_unit_test(delete_needs_no_body_in_the_answer),
         cmocka_unit_test(list_merges_keys_and_prefixes_into_one_order),
