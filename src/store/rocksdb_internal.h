@@ -67,6 +67,13 @@ rocksdb_slicetransform_t *kvs_rocksdb_key_prefix(void);
 // Borrows `filter`, which must outlive the database. Owned by the options it is given to.
 rocksdb_compactionfilterfactory_t *kvs_rocksdb_filter_factory(struct kvs_rocksdb_filter *filter);
 
+// ---- rocksdb_log.c
+
+// KVS_ERR_CORRUPT when MANIFEST or, unless `holes_allowed`, a write-ahead log is damaged rather
+// than torn by a crash. Before the database is opened.
+KVS_MUST_CHECK int kvs_rocksdb_check_logs(int dir_fd, bool holes_allowed,
+                                          struct kvs_message *ret_message);
+
 // ---- rocksdb_open.c
 
 extern const struct kvs_store_ops kvs_rocksdb_ops; // rocksdb_engine.c

@@ -126,7 +126,9 @@ int kvs_store_open(const struct kvs_store_options *options, struct kvs_store **r
         return err;
     struct kvs_message message = {0};
     kvs_rocksdb_settings_init(&engine->settings, options);
-    err = rocksdb_init(&engine->rocksdb, engine->path, READ_WRITE, &engine->settings, &message);
+    err = kvs_rocksdb_check_logs(engine->lock_fd, options->async_writes, &message);
+    if (!err)
+        err = rocksdb_init(&engine->rocksdb, engine->path, READ_WRITE, &engine->settings, &message);
     if (err == KVS_ERR_CORRUPT && options->read_only_if_damaged) {
         atomic_store(&engine->write_err, KVS_ERR_READ_ONLY);
         err = rocksdb_init(&engine->rocksdb, engine->path, READ_ONLY, &engine->settings, &message);
@@ -169,7 +171,8 @@ static int check_space(const struct kvs_rocksdb_engine *engine)
     if (fd < 0)
         return errno == EOPNOTSUPP ? 0 : kvs_err_from_errno(errno);
     int errnum = posix_fallocate(fd, 0, (off_t)(buffers + RESUME_FREE_MIN));
-    return errnum == 0 ? 0 : kvs_err_from_errno(errnum);
+    // EFBIG: a limit on the size of files, which RocksDB's files meet just the same.
+    return errnum == EFBIG ? KVS_ERR_NO_SPACE : errnum == 0 ? 0 : kvs_err_from_errno(errnum);
 }
 
 static int reopen(struct kvs_rocksdb_engine *engine)

@@ -54,6 +54,8 @@ struct kvs_store_options {
     size_t block_cache_size;   // bytes, 0 = default
     size_t write_buffer_size;  // bytes a family, 0 = default
     bool read_only_if_damaged; // reserved for tools: open what can be read
+    bool async_writes;         // KVS_DURABILITY_ASYNC was in use: after a power failure the log may
+                               // have holes; cut it at the first instead of calling it damaged
     struct kvs_store_filter filters[KVS_FAMILY_COUNT]; // begin == NULL: none
 };
 
