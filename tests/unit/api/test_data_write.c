@@ -66,13 +66,7 @@ static void bad_json_is_400_with_line_and_column(void **state)
     assert_contains(api_detail(f), "Invalid JSON at line 2, column ");
     assert_int_equal(put(f, "/kv/a", "[1 2]"), 400);
     assert_contains(api_detail(f), "line 1, column 4: ");
-    static const char *const bodies[] = {" ",
-                                         "{",
-                                         "1 2",
-                                         "01",
-                                         "\"\\ud800\"",
-                                         "\xEF\xBB\xBF"
-                                         "1",
+    static const char *const bodies[] = {" ",  "{", "1 2", "01", "\"\\ud800\"", "\xEF\xBB\xBF\x31",
                                          "nul"};
     for (size_t i = 0; i < KVS_ARRAY_SIZE(bodies); i++) {
         assert_int_equal(put(f, "/kv/a", bodies[i]), 400);
