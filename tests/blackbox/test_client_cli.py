@@ -359,6 +359,7 @@ def test_put_without_a_value_on_a_terminal_does_not_wait(on_terminal, prefix):
 
 
 def test_ls_on_a_terminal_aligns_times_keys_and_values(on_terminal, node, prefix):
+    prefix = prefix[-8:]  # longer keys than half a line may stick out
     for key in ("a", "long-key", "d/e"):
         node.put(key_path(f"{prefix}/{key}"), "x" * 500)
     lines = on_terminal("ls", prefix, "--values").out.splitlines()

@@ -250,15 +250,24 @@ def test_a_node_killed_while_it_starts_loses_nothing(make_node):
         for n in range(200):
             assert connection.request("PUT", f"/kv/k/{n}", n).status == 201
     node.kill()
-    for _ in range(5):
-        size = node.log.stat().st_size
+    for number in range(6):
         node.launch()
-        wait_until(lambda: node.log.stat().st_size > size or node.process.poll() is not None, "a first sign of life")
+        if number % 2:  # at once, or as soon as it listens: the data are being opened then
+            wait_until(lambda: listens(node), "the node listens")
         node.kill()
     node.start()
     with node.connect() as connection:
         for n in range(200):
             assert connection.request("GET", f"/kv/k/{n}").json()["data"] == n
+
+
+def listens(node):
+    assert node.process.poll() is None, node.log_tail()
+    try:
+        node.connect().close()
+    except OSError:
+        return False
+    return True
 
 
 def test_the_value_checks_notice_a_torn_value():
