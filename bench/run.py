@@ -145,7 +145,7 @@ def comparison_table(runs):
     for (mode, name), of_server in runs.items():
         rate, cpu = median(of_server, "per_second"), median(of_server, "cpu_us")
         ours = runs[(mode, "kvs")]
-        ratios = "| |" if name == "kvs" else (f"| {median(ours, 'per_second') / rate:.2f} "
+        ratios = "| | |" if name == "kvs" else (f"| {median(ours, 'per_second') / rate:.2f} "
                                               f"| {median(ours, 'cpu_us') / cpu:.2f} |" if cpu else "| | |")
         written = "" if mode == "get" else f"{median(of_server, 'amplification'):.1f}"
         lines.append(f"| {TITLES[mode]} | {LABELS[name]} | {rate:.0f} | {cpu:.1f} | {median(of_server, 'p50_ms'):.2f} "
