@@ -20,6 +20,13 @@ size_t kvs_escape_utf8_size(struct kvs_slice text)
     return overlong || surrogate || too_large ? 0 : need;
 }
 
+// U+FEFF, U+FFFE and U+FFFF: no text has them inside, and YAML refuses them.
+static bool is_no_text(struct kvs_slice c)
+{
+    return kvs_slice_eq(c, KVS_SLICE("\xEF\xBB\xBF")) ||
+           kvs_slice_eq(c, KVS_SLICE("\xEF\xBF\xBE")) || kvs_slice_eq(c, KVS_SLICE("\xEF\xBF\xBF"));
+}
+
 // `c` is one well-formed sequence. U+0080 to U+009F control terminals as well.
 static void append_character(struct kvs_buf *out, struct kvs_slice c)
 {
@@ -33,6 +40,8 @@ static void append_character(struct kvs_buf *out, struct kvs_slice c)
         kvs_buf_printf(out, "\\u%04x", bytes[0]);
     } else if (bytes[0] == 0xC2 && bytes[1] < 0xA0) {
         kvs_buf_printf(out, "\\u%04x", bytes[1]);
+    } else if (is_no_text(c)) {
+        kvs_buf_printf(out, "\\u%04x", (bytes[1] & 0x3FU) << 6 | (bytes[2] & 0x3FU) | 0xF000U);
     } else {
         kvs_buf_append_slice(out, c);
     }
