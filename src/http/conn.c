@@ -478,6 +478,8 @@ bool kvs_http_conn_wants_input(const struct kvs_http_conn *conn)
         return true;
     if (input_is_pinned(conn))
         return workspace->input.end < workspace->input.capacity;
+    if (conn->phase == LENGTH)
+        return conn->body_missing > 0;
     return conn->phase != HEAD || (http_output_size(&workspace->output) < KVS_HTTP_OUTPUT_MAX &&
                                    workspace->output.large.size == 0);
 }
