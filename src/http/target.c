@@ -65,10 +65,12 @@ enum http_refusal http_target_parse(struct kvs_slice raw, bool is_options,
     return HTTP_REFUSE_NONE;
 }
 
+// It may be empty: "host:" (RFC 3986 §3.2.3).
 static bool is_port(struct kvs_slice text)
 {
     uint64_t port = 0;
-    return text.size <= 5 && kvs_slice_to_u64(text, &port) && port <= UINT16_MAX;
+    return text.size == 0 ||
+           (text.size <= 5 && kvs_slice_to_u64(text, &port) && port <= UINT16_MAX);
 }
 
 bool http_host_parse(struct kvs_slice text, struct kvs_slice *ret_host)
