@@ -78,8 +78,8 @@ struct kvs_api {
     struct kvs_route_shape shapes[KVS_ROUTE_COUNT];
 };
 
-// Writes the answer into the (empty) response, or returns an error; with KVS_READ_CACHED it must
-// not block and returns KVS_ERR_AGAIN instead.
+// Writes the answer into the response, or returns an error. With KVS_READ_CACHED it must not block:
+// it returns KVS_ERR_AGAIN instead, before it has written anything.
 typedef int kvs_api_read_fn(struct kvs_api_call *call, enum kvs_read_mode mode);
 
 // Lives in the exchange's arena.

@@ -60,11 +60,18 @@ static bool is_worth_logging(const struct kvs_api_call *call, int err)
     return kvs_err_http_status(err) == 500 || (err == KVS_ERR_IO && reads);
 }
 
+// What the handlers write has a bound that they see to: an overflow is ours.
+static int buffer_error(const struct kvs_http_response *response)
+{
+    int err = response->headers.err ? response->headers.err : response->body.err;
+    return err == KVS_ERR_TOO_LARGE ? KVS_ERR_INTERNAL : err;
+}
+
 void kvs_api_finish(struct kvs_api_call *call, int err)
 {
     struct kvs_http_response *response = &call->exchange->response;
     if (!err)
-        err = response->headers.err ? response->headers.err : response->body.err;
+        err = buffer_error(response);
     if (err) {
         if (is_worth_logging(call, err))
             log_failure(call, err);
@@ -77,14 +84,6 @@ void kvs_api_finish(struct kvs_api_call *call, int err)
 }
 
 // ---- Reading, from the caches or on a worker
-
-static void clear_response(struct kvs_http_response *response)
-{
-    response->status = 0;
-    response->content_type = NULL;
-    kvs_buf_clear(&response->headers);
-    kvs_buf_clear(&response->body);
-}
 
 static struct kvs_api_call *call_of(struct kvs_task *task)
 {
@@ -116,12 +115,10 @@ void kvs_api_read_on_worker(struct kvs_api_call *call, kvs_api_read_fn *read)
 void kvs_api_read(struct kvs_api_call *call, kvs_api_read_fn *read)
 {
     int err = read(call, KVS_READ_CACHED);
-    if (err != KVS_ERR_AGAIN) {
+    if (err == KVS_ERR_AGAIN)
+        kvs_api_read_on_worker(call, read);
+    else
         kvs_api_finish(call, err);
-        return;
-    }
-    clear_response(&call->exchange->response);
-    kvs_api_read_on_worker(call, read);
 }
 
 void *kvs_api_alloc(struct kvs_api_call *call, size_t size)

@@ -36,9 +36,6 @@ static void answer_version(struct kvs_api_call *call, const struct kvs_write *wr
 
 static int fail_not_found(struct kvs_api_call *call, const struct kvs_write *write)
 {
-    // What was asked to exist does not: the condition failed, the rest does not matter.
-    if (write->condition == KVS_CONDITION_EXISTS || write->condition == KVS_CONDITION_UUIDS)
-        return KVS_ERR_PRECONDITION;
     if (write->op == KVS_WRITE_RESTORE)
         return kvs_api_fail(
             call, KVS_ERR_NOT_FOUND,

@@ -5,8 +5,6 @@
 
 #include "codec/json.h"
 
-enum { TTL_SIZE_MAX = 256 }; // no duration is longer: not worth decoding
-
 // The size of the string at the start of `json`, quotes included.
 static size_t string_size(struct kvs_slice json)
 {
@@ -106,8 +104,8 @@ int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
             call, KVS_ERR_INVALID,
             "The member \"ttl\" beside \"data\" must be a string such as \"1h30m\"; "
             "to store such an object as it is, add ?ttl=0.");
-    struct kvs_slice text = *ttl;
-    int err = text.size > TTL_SIZE_MAX ? 0 : string_value(call, *ttl, &text);
+    struct kvs_slice text = KVS_SLICE_EMPTY;
+    int err = string_value(call, *ttl, &text);
     if (err)
         return err;
     *ret_data = *data;

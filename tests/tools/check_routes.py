@@ -51,9 +51,17 @@ def operation_problems(document, path, method, item, row):
         yield f"{where}: path parameters do not fit the path"
 
 
+def audit_problems(root, table):
+    actions = re.findall(r"^KVS_AUDIT_ACTION\((\w+),", (root / "tables/audit_actions.def").read_text(), re.M)
+    for (method, path), row in sorted(table.items()):
+        if row[5] and row[5] not in actions:
+            yield f"{method.upper()} {path}: audit action {row[5]!r} is not in audit_actions.def"
+
+
 def problems(root):
     document = yaml.safe_load((root / "openapi.yaml").read_text(encoding="utf-8"))
     table = table_rows(root)
+    yield from audit_problems(root, table)
     described = {(method, path): item for path, item in document["paths"].items()
                  for method in item if method in METHODS}
     for method, path in sorted(table.keys() - described.keys()):

@@ -169,6 +169,7 @@ static void if_none_match_of_the_current_tag_is_304(void **state)
         assert_int_equal(api_send(f, "HEAD", "/kv/a", "", "if-none-match", matching[i]), 304);
     }
     assert_int_equal(api_get(f, "/kv/a", "If-None-Match", "\"x\"", "If-None-Match", etag), 304);
+    assert_int_equal(api_get(f, "/kv/a", "If-None-Match", etag, "If-None-Match", "\"x\""), 304);
     assert_int_equal(api_get(f, "/kv/a", "If-None-Match", "\"x\""), 200);
     assert_int_equal(
         api_get(f, "/kv/a", "If-None-Match", "\"00000000-0000-4000-8000-000000000000\""), 200);
@@ -203,6 +204,8 @@ static void a_malformed_tag_list_is_400(void **state)
         assert_contains(api_detail(f), "If-Match must be");
     }
     assert_int_equal(api_get(f, "/kv/a", "If-Match", "*", "If-Match", "*"), 400);
+    assert_int_equal(api_get(f, "/kv/a", "If-Match", "*", "If-Match", "\"a\""), 400);
+    assert_int_equal(api_get(f, "/kv/a", "If-Match", "\"a\"", "If-Match", "*"), 400);
 }
 
 static void dates_count_in_whole_seconds_and_only_without_tags(void **state)

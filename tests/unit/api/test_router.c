@@ -100,6 +100,20 @@ static void a_request_without_memory_is_503(void **state)
     assert_true(f->exchange.response.body.size > 0);
 }
 
+static void an_overflowing_response_is_our_bug(void **state)
+{
+    struct api_fixture *f = *state;
+    assert_int_equal(api_put(f, "/kv/a", "1"), 201);
+    reset_exchange(f);
+    f->exchange.response.headers.size_max = 16;
+    f->exchange.request = (struct kvs_http_request){.path = KVS_SLICE("/kv/a")};
+    f->current = &f->loop;
+    kvs_api_handle(f->api, &f->exchange);
+    check_response(f);
+    assert_int_equal(f->exchange.response.status, 500);
+    assert_contains(api_detail(f), "bug");
+}
+
 // The route that a row's pattern stands for finds that row and no earlier one.
 static void every_row_is_reachable(void **state)
 {
@@ -133,6 +147,7 @@ int main(void)
         api_test(a_wrong_method_is_405_with_what_is_allowed),
         api_test(only_values_have_large_bodies),
         api_test(a_request_without_memory_is_503),
+        api_test(an_overflowing_response_is_our_bug),
         api_test(every_row_is_reachable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
