@@ -10,30 +10,15 @@
 #include <xxhash.h>
 
 #include "base/assert.h"
+#include "codec/wire.h"
 
 enum {
     HEAD_SIZE = 2,     // format, flags
     CHECKSUM_SIZE = 4, // u32le
-    UVARINT_SIZE_MAX = 10,
     FLAGS_KNOWN = KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB | KVS_VERSION_CONFLICT_LOSER,
 };
 
-// ---- Integers
-
-static char *put_u64be(char *at, uint64_t value)
-{
-    for (int shift = 56; shift >= 0; shift -= 8)
-        *at++ = (char)(uint8_t)(value >> shift);
-    return at;
-}
-
-static uint64_t get_u64be(const char *at)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | (uint8_t)at[i];
-    return value;
-}
+// ---- The checksum's place
 
 static void put_u32le(char *at, uint32_t value)
 {
@@ -47,40 +32,6 @@ static uint32_t get_u32le(const char *at)
     for (int i = 3; i >= 0; i--)
         value = value << 8 | (uint8_t)at[i];
     return value;
-}
-
-// Seven bits a byte, least significant first; the high bit says that more follow.
-static char *put_uvarint(char *at, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (char)(uint8_t)(value | 0x80);
-    *at++ = (char)(uint8_t)value;
-    return at;
-}
-
-// What is left to decode; a read beyond the end or of a number that is not in its shortest form
-// sets `bad` and yields 0.
-struct cursor {
-    const char *at, *end;
-    bool bad;
-};
-
-static uint64_t get_uvarint(struct cursor *cursor, uint64_t value_max)
-{
-    uint64_t value = 0;
-    for (int shift = 0; !cursor->bad && cursor->at < cursor->end && shift < 64; shift += 7) {
-        uint64_t byte = (uint8_t)*cursor->at++;
-        uint64_t bits = byte & 0x7F;
-        if (bits << shift >> shift != bits || (byte == 0 && shift > 0))
-            break;
-        value |= bits << shift;
-        if (byte < 0x80) {
-            cursor->bad = value > value_max;
-            return cursor->bad ? 0 : value;
-        }
-    }
-    cursor->bad = true;
-    return 0;
 }
 
 // ---- Keys
@@ -103,8 +54,8 @@ void kvs_record_encode_key(struct kvs_buf *out, struct kvs_slice key,
         memcpy(at, key.data, key.size);
     at += key.size;
     *at++ = '\0';
-    at = put_u64be(at, ~(uint64_t)version->timestamp);
-    at = put_u64be(at, (uint64_t)version->writer.joined_timestamp);
+    at = kvs_wire_encode_u64be(at, ~(uint64_t)version->timestamp);
+    at = kvs_wire_encode_u64be(at, (uint64_t)version->writer.joined_timestamp);
     memcpy(at, version->uuid.bytes, sizeof(version->uuid.bytes));
     out->size += key.size + KVS_RECORD_SUFFIX_SIZE;
 }
@@ -141,7 +92,7 @@ void kvs_record_encode_value(struct kvs_buf *out, struct kvs_slice entry_key,
 {
     kvs_assert(version->expires_at >= 0);
     kvs_assert((version->flags & ~FLAGS_KNOWN) == 0);
-    enum { PREFIX_MAX = HEAD_SIZE + CHECKSUM_SIZE + 3 * UVARINT_SIZE_MAX };
+    enum { PREFIX_MAX = HEAD_SIZE + CHECKSUM_SIZE + 3 * KVS_UVARINT_SIZE_MAX };
     if (json.size > SIZE_MAX - PREFIX_MAX) {
         out->err = KVS_ERR_TOO_LARGE;
         return;
@@ -152,9 +103,9 @@ void kvs_record_encode_value(struct kvs_buf *out, struct kvs_slice entry_key,
     start[0] = KVS_RECORD_FORMAT;
     start[1] = (char)version->flags;
     char *body = start + HEAD_SIZE + CHECKSUM_SIZE;
-    char *at = put_uvarint(body, writer_id);
-    at = put_uvarint(at, version->writer_seq);
-    at = put_uvarint(at, (uint64_t)version->expires_at);
+    char *at = kvs_wire_encode_uvarint(body, writer_id);
+    at = kvs_wire_encode_uvarint(at, version->writer_seq);
+    at = kvs_wire_encode_uvarint(at, (uint64_t)version->expires_at);
     if (json.size > 0)
         memcpy(at, json.data, json.size);
     at += json.size;
@@ -180,12 +131,12 @@ static int decode_value(struct kvs_slice entry_key, struct kvs_slice value,
     uint8_t flags = (uint8_t)value.data[1];
     if (format != KVS_RECORD_FORMAT || (flags & ~FLAGS_KNOWN) != 0)
         return KVS_ERR_CORRUPT;
-    struct cursor cursor = {body, end, false};
-    view->writer_id = (uint32_t)get_uvarint(&cursor, UINT32_MAX);
-    view->version.writer_seq = get_uvarint(&cursor, UINT64_MAX);
-    view->version.expires_at = (int64_t)get_uvarint(&cursor, INT64_MAX);
+    struct kvs_cursor cursor = kvs_cursor(kvs_slice(body, (size_t)(end - body)));
+    view->writer_id = (uint32_t)kvs_wire_get_uvarint(&cursor, UINT32_MAX);
+    view->version.writer_seq = kvs_wire_get_uvarint(&cursor, UINT64_MAX);
+    view->version.expires_at = (int64_t)kvs_wire_get_uvarint(&cursor, INT64_MAX);
     view->version.flags = flags;
-    view->json = kvs_slice(cursor.at, (size_t)(end - cursor.at));
+    view->json = kvs_wire_get_rest(&cursor);
     return cursor.bad ? KVS_ERR_CORRUPT : 0;
 }
 
@@ -195,14 +146,15 @@ int kvs_record_decode(struct kvs_slice entry_key, struct kvs_slice entry_value,
     struct kvs_record_view view = {0};
     if (!kvs_record_split_key(entry_key, &view.key))
         return KVS_ERR_CORRUPT;
-    const char *suffix = view.key.data + view.key.size + 1;
-    uint64_t timestamp = ~get_u64be(suffix);
-    uint64_t joined_timestamp = get_u64be(suffix + 8);
+    struct kvs_cursor suffix =
+        kvs_cursor(kvs_slice(view.key.data + view.key.size + 1, KVS_RECORD_SUFFIX_SIZE - 1));
+    uint64_t timestamp = ~kvs_wire_get_u64be(&suffix);
+    uint64_t joined_timestamp = kvs_wire_get_u64be(&suffix);
+    view.version.uuid = kvs_wire_get_uuid(&suffix);
     if (timestamp > INT64_MAX || joined_timestamp > INT64_MAX)
         return KVS_ERR_CORRUPT;
     view.version.timestamp = (int64_t)timestamp;
     view.version.writer.joined_timestamp = (int64_t)joined_timestamp;
-    memcpy(view.version.uuid.bytes, suffix + 16, sizeof(view.version.uuid.bytes));
     int err = decode_value(entry_key, entry_value, &view);
     if (err)
         return err;

@@ -6,32 +6,24 @@ void kvs_wire_put_u8(struct kvs_buf *out, uint8_t value)
     kvs_buf_append(out, &value, 1);
 }
 
-static void put_be(struct kvs_buf *out, uint64_t value, size_t size)
-{
-    char bytes[8];
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (char)(uint8_t)(value >> (8 * (size - 1 - i)));
-    kvs_buf_append(out, bytes, size);
-}
-
 void kvs_wire_put_u32be(struct kvs_buf *out, uint32_t value)
 {
-    put_be(out, value, 4);
+    const char bytes[4] = {(char)(uint8_t)(value >> 24), (char)(uint8_t)(value >> 16),
+                           (char)(uint8_t)(value >> 8), (char)(uint8_t)value};
+    kvs_buf_append(out, bytes, sizeof(bytes));
 }
 
 void kvs_wire_put_u64be(struct kvs_buf *out, uint64_t value)
 {
-    put_be(out, value, 8);
+    char bytes[8];
+    (void)kvs_wire_encode_u64be(bytes, value); // all eight
+    kvs_buf_append(out, bytes, sizeof(bytes));
 }
 
 void kvs_wire_put_uvarint(struct kvs_buf *out, uint64_t value)
 {
     char bytes[KVS_UVARINT_SIZE_MAX];
-    size_t size = 0;
-    for (; value >= 0x80; value >>= 7)
-        bytes[size++] = (char)(uint8_t)(value | 0x80);
-    bytes[size++] = (char)(uint8_t)value;
-    kvs_buf_append(out, bytes, size);
+    kvs_buf_append(out, bytes, (size_t)(kvs_wire_encode_uvarint(bytes, value) - bytes));
 }
 
 void kvs_wire_put_uuid(struct kvs_buf *out, const struct kvs_uuid *uuid)

@@ -10,6 +10,22 @@
 
 enum { KVS_UVARINT_SIZE_MAX = 10 };
 
+// The bare encoders, for callers that have made room: write at `at`, return what follows.
+static inline char *kvs_wire_encode_u64be(char *at, uint64_t value)
+{
+    for (int shift = 56; shift >= 0; shift -= 8)
+        *at++ = (char)(uint8_t)(value >> shift);
+    return at;
+}
+
+static inline char *kvs_wire_encode_uvarint(char *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (char)(uint8_t)(value | 0x80);
+    *at++ = (char)(uint8_t)value;
+    return at;
+}
+
 void kvs_wire_put_u8(struct kvs_buf *out, uint8_t value);
 void kvs_wire_put_u32be(struct kvs_buf *out, uint32_t value);
 void kvs_wire_put_u64be(struct kvs_buf *out, uint64_t value);
