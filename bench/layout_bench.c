@@ -6,6 +6,8 @@
 //   layout_bench [FOLDER]        default: a temporary folder
 //
 // Prints CPU per overwrite and bytes written per byte of payload for each layout.
+#include "bench/measure.h"
+
 #include <rocksdb/c.h>
 
 #include <stdbool.h>
@@ -13,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { KEYS = 100000, OVERWRITES = 300000, GROUP = 32, VALUE_SIZE = 250, KEY_MAX = 64 };
@@ -57,38 +58,10 @@ static void die(const char *error)
     }
 }
 
-static uint64_t next_random(struct bench *b)
-{
-    b->random ^= b->random << 13;
-    b->random ^= b->random >> 7;
-    b->random ^= b->random << 17;
-    return b->random;
-}
-
 static void put_be(char *to, uint64_t value)
 {
     for (int i = 7; i >= 0; i--, value >>= 8)
         to[i] = (char)(uint8_t)value;
-}
-
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-static uint64_t device_bytes(void)
-{
-    unsigned long long bytes = 0;
-    char line[128];
-    FILE *io = fopen("/proc/self/io", "r");
-    while (io && fgets(line, sizeof(line), io))
-        (void)sscanf(line, "write_bytes: %llu", &bytes);
-    if (io)
-        (void)fclose(io);
-    return bytes;
 }
 
 // The prefix extractor of versions as entries: up to and including the first NUL.
@@ -206,7 +179,8 @@ static void add_put(struct bench *b, uint64_t id, bool overwrite, const rocksdb_
         replace(b, read, key, size);
     b->timestamp++;
     for (int i = 0; i < 40; i++)
-        b->value[next_random(b) % VALUE_SIZE] = "0123456789abcdef"[next_random(b) % 16];
+        b->value[measure_random(&b->random) % VALUE_SIZE] =
+            "0123456789abcdef"[measure_random(&b->random) % 16];
     char entry[KEY_MAX + 40];
     memcpy(entry, key, size);
     if (b->layout->versions_as_entries) {
@@ -250,7 +224,7 @@ static void commit(struct bench *b, const rocksdb_writeoptions_t *write)
 
 static void run_layout(const struct layout *layout, const char *folder)
 {
-    struct bench b = {.layout = layout, .random = 88172645463325252u, .timestamp = 1700000000000u};
+    struct bench b = {.layout = layout, .random = MEASURE_RANDOM_SEED, .timestamp = 1700000000000u};
     open_store(&b, folder);
     b.batch = rocksdb_writebatch_create();
     memset(b.value, 'x', sizeof(b.value));
@@ -264,17 +238,17 @@ static void run_layout(const struct layout *layout, const char *folder)
     }
     commit(&b, write);
     rocksdb_writeoptions_set_sync(write, 1);
-    double cpu = cpu_seconds();
-    uint64_t written = device_bytes();
+    double cpu = measure_cpu_seconds();
+    uint64_t written = measure_device_bytes();
     for (int i = 0; i < OVERWRITES; i++) {
-        add_put(&b, next_random(&b) % KEYS, true, read);
+        add_put(&b, measure_random(&b.random) % KEYS, true, read);
         if (i % GROUP == GROUP - 1)
             commit(&b, write);
     }
     commit(&b, write);
     printf("%-55s  %5.1f us CPU  %4.1f x written\n", layout->name,
-           (cpu_seconds() - cpu) / OVERWRITES * 1e6,
-           (double)(device_bytes() - written) / ((double)OVERWRITES * VALUE_SIZE));
+           (measure_cpu_seconds() - cpu) / OVERWRITES * 1e6,
+           (double)(measure_device_bytes() - written) / ((double)OVERWRITES * VALUE_SIZE));
     rocksdb_readoptions_destroy(read);
     rocksdb_writeoptions_destroy(write);
     rocksdb_writebatch_destroy(b.batch);

@@ -7,12 +7,12 @@
 // latency and bytes written per byte of payload, for new keys and for random overwrites; then
 // reads.
 #include "base/cleanup.h"
+#include "bench/measure.h"
 #include "node/node.h"
 
 #include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 enum { VALUE_SIZE = 250, OUTSTANDING_MAX = 4096 };
 
@@ -55,37 +55,9 @@ static struct kvs_task *wait_done(struct bench *bench)
     return tasks;
 }
 
-static uint64_t next_random(struct bench *bench)
-{
-    bench->random ^= bench->random << 13;
-    bench->random ^= bench->random >> 7;
-    bench->random ^= bench->random << 17;
-    return bench->random;
-}
-
 static int64_t now_ns(void)
 {
     return kvs_clock_mono_ns(kvs_clock_system());
-}
-
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-static uint64_t device_bytes(void)
-{
-    unsigned long long bytes = 0;
-    char line[128];
-    FILE *io = fopen("/proc/self/io", "r");
-    while (io && fgets(line, sizeof(line), io))
-        (void)sscanf(line, "write_bytes: %llu", &bytes);
-    if (io)
-        (void)fclose(io);
-    return bytes;
 }
 
 static void submit(struct bench *bench, struct slot *slot, uint64_t key)
@@ -93,8 +65,8 @@ static void submit(struct bench *bench, struct slot *slot, uint64_t key)
     int size =
         snprintf(slot->key, sizeof(slot->key), "bench/some/key%08llu", (unsigned long long)key);
     for (int i = 0; i < 40; i++)
-        slot->value[1 + next_random(bench) % (VALUE_SIZE - 2)] =
-            "0123456789abcdef"[next_random(bench) % 16];
+        slot->value[1 + measure_random(&bench->random) % (VALUE_SIZE - 2)] =
+            "0123456789abcdef"[measure_random(&bench->random) % 16];
     slot->write = (struct kvs_write){.op = KVS_WRITE_PUT,
                                      .grant = kvs_auth_open_grant(),
                                      .key = kvs_slice(slot->key, (size_t)size),
@@ -114,13 +86,14 @@ static int compare(const void *a, const void *b)
 static void run_writes(struct bench *bench, const char *name, uint64_t count, uint64_t keys,
                        bool random, uint64_t outstanding)
 {
-    double cpu = cpu_seconds();
-    uint64_t written = device_bytes();
+    double cpu = measure_cpu_seconds();
+    uint64_t written = measure_device_bytes();
     int64_t start_ns = now_ns();
     uint64_t started = 0;
     uint64_t finished = 0;
     for (; started < outstanding; started++)
-        submit(bench, &bench->slots[started], random ? next_random(bench) % keys : started);
+        submit(bench, &bench->slots[started],
+               random ? measure_random(&bench->random) % keys : started);
     while (finished < count) {
         for (struct kvs_task *task = wait_done(bench); task;) {
             struct slot *slot = KVS_CONTAINER_OF(task, struct slot, write.done);
@@ -131,7 +104,7 @@ static void run_writes(struct bench *bench, const char *name, uint64_t count, ui
             }
             bench->latencies_ns[finished++] = now_ns() - slot->start_ns;
             if (started < count) {
-                submit(bench, slot, random ? next_random(bench) % keys : started);
+                submit(bench, slot, random ? measure_random(&bench->random) % keys : started);
                 started++;
             }
         }
@@ -139,20 +112,20 @@ static void run_writes(struct bench *bench, const char *name, uint64_t count, ui
     double seconds = (double)(now_ns() - start_ns) / 1e9;
     qsort(bench->latencies_ns, count, sizeof(int64_t), compare);
     printf("%-18s %7.0f /s  %5.1f us CPU  p50 %.2f ms  p99 %.2f ms  max %.1f ms  %.1f x written\n",
-           name, (double)count / seconds, (cpu_seconds() - cpu) / (double)count * 1e6,
+           name, (double)count / seconds, (measure_cpu_seconds() - cpu) / (double)count * 1e6,
            (double)bench->latencies_ns[count / 2] / 1e6,
            (double)bench->latencies_ns[count * 99 / 100] / 1e6,
            (double)bench->latencies_ns[count - 1] / 1e6,
-           (double)(device_bytes() - written) / ((double)count * VALUE_SIZE));
+           (double)(measure_device_bytes() - written) / ((double)count * VALUE_SIZE));
 }
 
 static void run_reads(struct bench *bench, const char *name, uint64_t count, uint64_t keys)
 {
-    double cpu = cpu_seconds();
+    double cpu = measure_cpu_seconds();
     for (uint64_t i = 0; i < count; i++) {
         char key[64];
         int size = snprintf(key, sizeof(key), "bench/some/key%08llu",
-                            (unsigned long long)(next_random(bench) % keys));
+                            (unsigned long long)(measure_random(&bench->random) % keys));
         struct kvs_record *record = NULL;
         int err = kvs_node_get(bench->node, kvs_auth_open_grant(), kvs_slice(key, (size_t)size),
                                KVS_READ_DISK, &record);
@@ -162,7 +135,7 @@ static void run_reads(struct bench *bench, const char *name, uint64_t count, uin
         }
         kvs_record_unref(record);
     }
-    printf("%-18s %5.2f us CPU\n", name, (cpu_seconds() - cpu) / (double)count * 1e6);
+    printf("%-18s %5.2f us CPU\n", name, (measure_cpu_seconds() - cpu) / (double)count * 1e6);
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
@@ -208,7 +181,7 @@ int main(int argc, char **argv)
     if (!bench || !mkdtemp(folder))
         return 1;
     bench->executor.post = post;
-    bench->random = 88172645463325252u;
+    bench->random = MEASURE_RANDOM_SEED;
     (void)pthread_mutex_init(&bench->lock, NULL); // cannot fail with default attributes
     (void)pthread_cond_init(&bench->wake, NULL);
     bench->latencies_ns = calloc(keys > overwrites ? keys : overwrites, sizeof(int64_t));

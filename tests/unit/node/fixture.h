@@ -78,6 +78,24 @@ static inline void fixture_done(struct fixture *f)
     tempdir_done(&f->dir);
 }
 
+// For cmocka: a new node for each test, in *state.
+static inline int fixture_setup(void **state)
+{
+    struct fixture *f = malloc(sizeof(*f));
+    assert_non_null(f);
+    fixture_init(f);
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    fixture_done(*state);
+    free(*state);
+    return 0;
+}
+
 static inline struct kvs_write make_write(enum kvs_write_op op, const char *key, const char *json)
 {
     return (struct kvs_write){.op = op,

@@ -2,22 +2,6 @@
 // TTL, tombstones and what housekeeping makes of them.
 #include "tests/unit/node/fixture.h"
 
-static int setup(void **state)
-{
-    struct fixture *f = malloc(sizeof(*f));
-    fixture_init(f);
-    fixture_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    free(*state);
-    return 0;
-}
-
 static void put_with_ttl(struct fixture *f, const char *key, const char *json, int64_t ttl_ms)
 {
     struct kvs_write write = make_write(KVS_WRITE_PUT, key, json);
@@ -150,7 +134,7 @@ static void housekeeping_reclaims_many_and_then_writes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         TEST(an_expired_record_is_gone_at_once_and_for_good),
         TEST(an_overwrite_takes_the_ttl_away),
         TEST(the_default_ttl_applies_unless_the_write_says_otherwise),

@@ -25,13 +25,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    free(*state);
-    return 0;
-}
-
 static int try_put(struct fixture *f, const char *key, const char *json)
 {
     struct kvs_write write = make_write(KVS_WRITE_PUT, key, json);
@@ -149,7 +142,7 @@ static void housekeeping_that_fails_harms_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
         TEST(a_failed_write_is_refused_until_the_store_resumes),
         TEST(after_a_failed_sync_the_state_is_what_the_store_says),
         TEST(a_write_that_cannot_read_what_it_replaces_fails_alone),

@@ -1,22 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/node/fixture.h"
 
-static int setup(void **state)
-{
-    struct fixture *f = malloc(sizeof(*f));
-    fixture_init(f);
-    fixture_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    free(*state);
-    return 0;
-}
-
 struct listing {
     struct kvs_buf text; // "key=json key/ …"
     int left;            // how many to accept
@@ -122,7 +106,7 @@ static void a_delimiter_rolls_children_up_once_and_only_where_something_is_visib
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         TEST(lists_current_visible_records_in_byte_order),
         TEST(respects_prefix_bounds_and_limit),
         TEST(a_delimiter_rolls_children_up_once_and_only_where_something_is_visible),

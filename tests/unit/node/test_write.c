@@ -2,22 +2,6 @@
 // Writes and what they leave: versions, conditions, history, order of time, restarts.
 #include "tests/unit/node/fixture.h"
 
-static int setup(void **state)
-{
-    struct fixture *f = malloc(sizeof(*f));
-    fixture_init(f);
-    fixture_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    free(*state);
-    return 0;
-}
-
 // An executor that only counts.
 struct counter {
     struct kvs_executor executor;
@@ -206,7 +190,7 @@ static void a_second_node_on_the_directory_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         TEST(a_put_is_read_back_and_survives_a_restart),
         TEST(a_write_beats_what_it_replaces_whatever_the_clock_says),
         TEST(a_group_sees_its_own_earlier_writes),
