@@ -315,8 +315,9 @@ static int load_file(const char *path, struct kvs_zone **ret_zone)
 // No way out of the folder of zones.
 static bool is_safe_name(struct kvs_slice name)
 {
-    return name.size > 0 && name.size < 256 && name.data[0] != '/' && name.data[0] != '\\' &&
-           !memmem(name.data, name.size, "..", 2) && !memchr(name.data, '\0', name.size);
+    return name.data && name.size > 0 && name.size < 256 && name.data[0] != '/' &&
+           name.data[0] != '\\' && !memmem(name.data, name.size, "..", 2) &&
+           !memchr(name.data, '\0', name.size);
 }
 
 static int load_named(struct kvs_slice name, struct kvs_zone **ret_zone)
