@@ -32,10 +32,14 @@ static int fail_parser(struct reader *reader)
     if (parser->error == YAML_READER_ERROR)
         return kvs_fail(reader->ret_message, KVS_ERR_INVALID, "%s: not YAML: %s at byte %zu",
                         reader->name, parser->problem, parser->problem_offset);
-    return kvs_fail(reader->ret_message, KVS_ERR_INVALID, "%s:%zu:%zu: not valid YAML: %s%s%s",
+    const char *hint = parser->error == YAML_SCANNER_ERROR
+                           ? "; a value that begins with one of @ * & ! % needs quotes, and tabs "
+                             "cannot indent"
+                           : "";
+    return kvs_fail(reader->ret_message, KVS_ERR_INVALID, "%s:%zu:%zu: not valid YAML: %s%s%s%s",
                     reader->name, parser->problem_mark.line + 1, parser->problem_mark.column + 1,
                     parser->context ? parser->context : "", parser->context ? ", " : "",
-                    parser->problem);
+                    parser->problem, hint);
 }
 
 static const char *tag_or_anchor_problem(const yaml_event_t *event)
@@ -44,7 +48,7 @@ static const char *tag_or_anchor_problem(const yaml_event_t *event)
     const yaml_char_t *tag = NULL;
     switch (event->type) {
     case YAML_ALIAS_EVENT:
-        return "aliases (*name) are not supported; write the value out";
+        return "aliases (*name) are not supported; a value that begins with * needs quotes";
     case YAML_SCALAR_EVENT:
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;

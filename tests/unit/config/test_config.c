@@ -294,6 +294,8 @@ static void refuses_yaml_beyond_a_flat_mapping(void **state)
     assert_refused("port: 1\n---\nport: 2\n", "a second document");
     assert_refused("node_id: b: c\n", "not valid YAML");
     assert_refused("\tport: 1\n", "n.yaml:1:1: not valid YAML");
+    assert_refused("backup_schedule: @daily\n", "begins with one of @ * & ! % needs quotes");
+    assert_refused("backup_schedule: */5 * * * *\n", "needs quotes");
     assert_refused("port: \"1\n", "not valid YAML");
     assert_refused("node_id: \xff\n", "not YAML");
     assert_refused("node_id: \x01\n", "not YAML");
