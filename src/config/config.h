@@ -7,12 +7,12 @@
 #define KVS_CONFIG_CONFIG_H
 
 #include "base/cleanup.h"
+#include "base/durability.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "config/audit_action.h"
 #include "config/option.h"
 
-enum kvs_durability { KVS_DURABILITY_SYNC, KVS_DURABILITY_ASYNC };
 enum kvs_access_log { KVS_ACCESS_LOG_ERRORS, KVS_ACCESS_LOG_ALL, KVS_ACCESS_LOG_OFF };
 
 struct kvs_strings {

@@ -8,6 +8,7 @@
 #define KVS_STORE_STORE_H
 
 #include "base/buf.h"
+#include "base/durability.h"
 
 // Separately tuned key spaces of one store, committed together atomically. The numbers are in no
 // file; the names (kvs_family_name) are.
@@ -23,11 +24,6 @@ enum kvs_family {
 };
 
 const char *kvs_family_name(enum kvs_family family); // "data"; static
-
-enum kvs_durability {
-    KVS_DURABILITY_SYNC,  // returns after the log is on the device
-    KVS_DURABILITY_ASYNC, // returns after the log is with the operating system
-};
 
 enum kvs_read_mode {
     KVS_READ_CACHED, // KVS_ERR_AGAIN instead of touching the disk
