@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// Order of making: log, metrics, sockets, signals, node, API; the port is taken before the data is
+// opened, so that the common mistakes show at once, and clients wait in the backlog meanwhile. The
+// order of undoing is the opposite one: no request outlives the loops, no loop the signals' thread.
+#include "server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "api/api.h"
+#include "net/net.h"
+#include "node/node.h"
+#include "server/access_log.h"
+#include "server/notify.h"
+#include "server/reload.h"
+#include "server/signals.h"
+
+enum { SHUTDOWN_GRACE_MS = 10000 };
+
+struct server {
+    const struct kvs_server_options *options;
+    const struct kvs_config *config; // that it started with
+    struct kvs_config *reloaded;     // of the last reload, NULL before; the signals' thread's alone
+    const char *notify_socket;       // for systemd; NULL = nobody asked
+    char address[300];               // where it listens
+    struct kvs_log *log;
+    struct kvs_metrics *metrics;
+    struct kvs_net *net;
+    struct kvs_signals signals;
+    bool has_signals;
+    struct kvs_node *node;
+    struct kvs_api *api;
+    atomic_bool accepting;
+    _Atomic enum kvs_access_log access_log;
+};
+
+// ---- Called by net, on its loops
+
+static void handle(void *ctx, struct kvs_http_exchange *exchange)
+{
+    const struct server *server = ctx;
+    kvs_api_handle(server->api, exchange);
+}
+
+static size_t body_limit(void *ctx, const struct kvs_http_request *request)
+{
+    const struct server *server = ctx;
+    return kvs_api_body_limit(server->api, request);
+}
+
+static void finished(void *ctx, const struct kvs_http_access *access)
+{
+    struct server *server = ctx;
+    kvs_access_log(server->log, atomic_load_explicit(&server->access_log, memory_order_relaxed),
+                   access);
+}
+
+static bool is_accepting(void *ctx)
+{
+    struct server *server = ctx;
+    return atomic_load(&server->accepting);
+}
+
+// ---- From settings to options
+
+static struct kvs_net_options net_options(struct server *server, const struct kvs_config *config)
+{
+    return (struct kvs_net_options){
+        .address = config->bind_address,
+        .port = (uint16_t)config->port,
+        .threads = (unsigned)config->http_threads,
+        .max_connections = (unsigned)config->max_connections,
+        .max_connections_per_address = (unsigned)config->max_connections_per_address,
+        .http = {.request_timeout_ms = (config->request_timeout_ns + 999999) / 1000000,
+                 .allowed_hosts = (const char *const *)config->allowed_hosts.items,
+                 .allowed_host_count = config->allowed_hosts.count,
+                 .trusted_proxies = (const char *const *)config->trusted_proxies.items,
+                 .trusted_proxy_count = config->trusted_proxies.count},
+        .handler = {.ctx = server,
+                    .handle = handle,
+                    .body_limit = body_limit,
+                    .finished = finished},
+        .clock = kvs_clock_system(),
+        .random = kvs_random_system(),
+        .log = server->log,
+        .metrics = server->metrics,
+    };
+}
+
+static int open_node(struct server *server, struct kvs_message *ret_message)
+{
+    const struct kvs_config *config = server->config;
+    const struct kvs_node_options options = {
+        .data_dir = config->data_dir,
+        .node_id = config->node_id,
+        .read_only = config->read_only,
+        .durability = config->durability,
+        .compression = config->compression_enabled,
+        .compression_level = (int)config->compression_level,
+        .revisions = config->revision_history_enabled ? (uint32_t)config->revisions : 1,
+        .default_ttl_ms = (config->default_ttl_ns + 999999) / 1000000,
+        .tombstone_retention_ms = config->tombstone_retention_hours * 3600 * 1000,
+        .clock = kvs_clock_system(),
+        .random = kvs_random_system(),
+        .log = server->log,
+        .metrics = server->metrics,
+    };
+    return kvs_node_open(&options, &server->node, ret_message);
+}
+
+static int make_api(struct server *server, struct kvs_message *ret_message)
+{
+    const struct kvs_config *config = server->config;
+    const struct kvs_api_options options = {
+        .node = server->node,
+        .metrics = server->metrics,
+        .log = server->log,
+        .clock = kvs_clock_system(),
+        .node_id = config->node_id,
+        .version = KVS_VERSION,
+        .max_json_size = (size_t)config->max_json_size,
+        .revisions = (uint32_t)config->revisions,
+        .revision_history_enabled = config->revision_history_enabled,
+        .metrics_enabled = config->metrics_enabled,
+        .accepting = is_accepting,
+        .accepting_ctx = server,
+    };
+    int err = kvs_api_new(&options, &server->api);
+    return err == 0 ? 0 : kvs_fail(ret_message, err, "%s", kvs_err_text(err));
+}
+
+// ---- Signals, on their thread
+
+static void on_stop(void *ctx, int signal)
+{
+    struct server *server = ctx;
+    kvs_log(server->log, KVS_LOG_INFO, "node stopping", KVS_F_STR("signal", strsignal(signal)));
+    kvs_notify(server->notify_socket, "STOPPING=1");
+    atomic_store(&server->accepting, false);
+    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
+}
+
+// Nothing acknowledged is lost: the next start replays the log, as after a crash.
+static void on_abandon(void *ctx)
+{
+    struct server *server = ctx;
+    kvs_log(server->log, KVS_LOG_WARN, "node ends at once: interrupted while it was stopping");
+    _exit(130);
+}
+
+// A rotation has renamed the file: log, stdout and stderr move on to a new one.
+static void reopen_log(struct server *server)
+{
+    const char *path = server->options->log_path;
+    if (!path)
+        return;
+    KVS_CLEANUP(kvs_closep) int fd = -1;
+    bool moved = kvs_log_reopen(server->log) == 0 &&
+                 (fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)) >= 0 &&
+                 dup2(fd, STDOUT_FILENO) >= 0 && dup2(fd, STDERR_FILENO) >= 0;
+    if (!moved)
+        kvs_log(server->log, KVS_LOG_ERROR,
+                "log file not opened anew: still writing to the old one", KVS_F_STR("path", path),
+                KVS_F_STR("error", strerror(errno)));
+}
+
+static void on_reload(void *ctx)
+{
+    struct server *server = ctx;
+    reopen_log(server);
+    struct kvs_config *config = NULL;
+    const struct kvs_config *current = server->reloaded ? server->reloaded : server->config;
+    if (kvs_reload_config(server->log, server->config, current, &config) != 0)
+        return; // logged
+    struct kvs_message message;
+    struct kvs_net_options options = net_options(server, config);
+    if (kvs_net_reload(server->net, &options, &message) != 0)
+        kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
+                KVS_F_STR("error", message.text));
+    kvs_log_set_level(server->log, config->log_level);
+    atomic_store(&server->access_log, config->access_log);
+    kvs_config_free(server->reloaded);
+    server->reloaded = config;
+}
+
+// ---- Start
+
+// Refuses what this release cannot do rather than pretending.
+static int check_supported(const struct kvs_config *config, struct kvs_message *ret_message)
+{
+    if (config->cluster_tls_enabled)
+        return kvs_fail(ret_message, KVS_ERR_INVALID,
+                        "%s: cluster_tls_enabled: this release has no TLS: set it to false and put "
+                        "a TLS proxy in front",
+                        config->path);
+    return 0;
+}
+
+static void warn_about_missing(const struct server *server)
+{
+    const struct kvs_config *config = server->config;
+    if (config->auth_enabled)
+        kvs_log(server->log, KVS_LOG_WARN,
+                "every request is served without authentication: accounts are not in this release; "
+                "keep the port private, and set auth_enabled: false to acknowledge",
+                KVS_F_STR("address", server->address));
+    if (config->clustering_enabled && config->seed_nodes.count > 0)
+        kvs_log(server->log, KVS_LOG_WARN,
+                "seed_nodes are not contacted: replication is not in this release");
+}
+
+static void raise_file_limit(const struct server *server)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        kvs_log(server->log, KVS_LOG_WARN, "limit of open files not raised",
+                KVS_F_UINT("limit", before), KVS_F_STR("error", strerror(errno)));
+}
+
+static void log_start(const struct server *server)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf settings = KVS_BUF_INIT(512 * 1024);
+    kvs_config_json(server->config, &settings);
+    kvs_log(server->log, KVS_LOG_INFO, "node started", KVS_F_STR("version", KVS_VERSION),
+            KVS_F_STR("address", server->address), KVS_F_INT("pid", getpid()),
+            KVS_F_STR("config_file", server->config->path),
+            KVS_F_JSON("config", settings.err == 0 ? kvs_buf_slice(&settings) : KVS_SLICE("null")));
+}
+
+static int listen_on_port(struct server *server, struct kvs_message *ret_message)
+{
+    struct kvs_net_options options = net_options(server, server->config);
+    int err = kvs_net_new(&options, &server->net, ret_message);
+    if (err == 0)
+        err = kvs_net_listen(server->net, ret_message);
+    if (err != 0)
+        return err;
+    bool brackets = strchr(server->config->bind_address, ':') != NULL;
+    (void)snprintf(server->address, sizeof(server->address), "%s%s%s:%u", brackets ? "[" : "",
+                   server->config->bind_address, brackets ? "]" : "",
+                   (unsigned)kvs_net_port(server->net));
+    return 0;
+}
+
+static int start(struct server *server, struct kvs_message *ret_message)
+{
+    const struct kvs_signal_actions actions = {
+        .ctx = server, .stop = on_stop, .abandon = on_abandon, .reload = on_reload};
+    raise_file_limit(server);
+    int err = check_supported(server->config, ret_message);
+    if (err != 0)
+        return err;
+    err = kvs_metrics_new(&server->metrics);
+    if (err != 0)
+        return kvs_fail(ret_message, err, "%s", kvs_err_text(err));
+    err = listen_on_port(server, ret_message);
+    if (err == 0)
+        err = kvs_signals_start(&server->signals, &actions, ret_message);
+    if (err != 0)
+        return err;
+    server->has_signals = true;
+    err = open_node(server, ret_message);
+    if (err == 0)
+        err = make_api(server, ret_message);
+    return err;
+}
+
+static int serve(struct server *server, struct kvs_message *ret_message)
+{
+    log_start(server);
+    warn_about_missing(server);
+    atomic_store(&server->accepting, true);
+    if (server->options->ready)
+        server->options->ready(server->options->ctx, server->address);
+    kvs_notify(server->notify_socket, "READY=1");
+    return kvs_net_run(server->net, ret_message);
+}
+
+// Accepts a server in any state of completion.
+static void finish(struct server *server)
+{
+    kvs_api_free(server->api);
+    kvs_node_close(server->node);
+    if (server->has_signals)
+        kvs_signals_stop(&server->signals);
+    kvs_net_free(server->net);
+    kvs_metrics_free(server->metrics);
+    kvs_config_free(server->reloaded);
+}
+
+int kvs_server_run(const struct kvs_server_options *options, struct kvs_message *ret_message)
+{
+    const struct kvs_config *config = options->config;
+    struct server server = {
+        .options = options, .config = config, .notify_socket = getenv("NOTIFY_SOCKET")};
+    atomic_init(&server.access_log, config->access_log);
+    kvs_signals_block();
+    int err = kvs_log_open(options->log_path, config->log_level, config->node_id,
+                           kvs_clock_system(), &server.log, ret_message);
+    if (err != 0)
+        return err;
+    err = start(&server, ret_message);
+    if (err == 0)
+        err = serve(&server, ret_message);
+    finish(&server);
+    if (err == 0)
+        kvs_log(server.log, KVS_LOG_INFO, "node stopped");
+    else
+        kvs_log(server.log, KVS_LOG_ERROR, "node failed", KVS_F_STR("error", ret_message->text));
+    kvs_log_close(server.log);
+    return err;
+}
