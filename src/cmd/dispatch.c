@@ -3,11 +3,15 @@
 // typo must never create a file.
 #include "cmd/cmd.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/suggest.h"
+#include "cmd/nodes.h"
+#include "daemon/resolve.h"
 
 const struct kvs_command kvs_commands[] = {
 #define KVS_COMMAND(id, name, group, operands, min, max, summary)                                  \
@@ -73,9 +77,27 @@ static int run_command(const struct kvs_command *command, int argc, char **argv)
     return command->body->run(&args);
 }
 
+// `kvs node1` starts nothing, but its author may have meant `kvs node1.yaml`.
+static bool is_config_without_ending(const char *word)
+{
+    char path[4096];
+    int size = snprintf(path, sizeof(path), "%s.yaml", word);
+    return size > 0 && (size_t)size < sizeof(path) && access(path, F_OK) == 0;
+}
+
 static int dispatch(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "help";
+    const char *word = argc > 1 ? argv[1] : "config.yaml";
+    if (kvs_config_path_is_explicit(word)) {
+        if (argc > 2)
+            return kvs_cmd_usage_error(NULL,
+                                       "'%s' is one argument too many: 'kvs start' runs "
+                                       "several nodes",
+                                       argv[2]);
+        return kvs_cmd_run_foreground(word);
+    }
+    if (strcmp(word, "--daemon") == 0 && argc == 3)
+        return kvs_cmd_run_daemon(argv[2]);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         word = "help";
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
@@ -85,11 +107,28 @@ static int dispatch(int argc, char **argv)
         return run_command(command, argc - 1, argv + 1);
     if (word[0] == '-')
         return kvs_cmd_usage_error(NULL, "unknown option '%s'", word);
+    if (is_config_without_ending(word))
+        return kvs_cmd_usage_error(NULL, "unknown command '%s': did you mean 'kvs %s.yaml'?", word,
+                                   word);
     return kvs_command_unknown(word);
+}
+
+// With a standard stream closed, the next file opened would take its number and its output.
+static bool open_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd); // /dev/null: nothing to lose
+    return fd >= 0;
 }
 
 int kvs_cmd_main(int argc, char **argv)
 {
+    if (!open_standard_streams())
+        return KVS_EXIT_FAILED;
     int code = dispatch(argc, argv);
     // A full disk or a closed pipe must not look like success.
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == KVS_EXIT_OK) {

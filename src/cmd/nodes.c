@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/config.h"
 #include "daemon/resolve.h"
 
 int kvs_cmd_nodes_open(struct kvs_cmd_nodes *ret_nodes)
@@ -56,6 +57,25 @@ int kvs_cmd_nodes_path(const struct kvs_cmd_nodes *nodes, const char *word, char
     if (note.text[0])
         kvs_cmd_error("%s", note.text);
     return KVS_EXIT_OK;
+}
+
+int kvs_cmd_config_create(const char *path)
+{
+    if (access(path, F_OK) == 0)
+        return KVS_EXIT_OK;
+    char secret[KVS_CLUSTER_SECRET_TEXT_SIZE];
+    struct kvs_message message;
+    kvs_config_cluster_secret_new(kvs_random_system(), secret);
+    int err = kvs_config_write_default(path, secret, &message);
+    explicit_bzero(secret, sizeof(secret));
+    if (err == 0) {
+        fprintf(stderr, "kvs: created %s with defaults\n", path);
+        return KVS_EXIT_OK;
+    }
+    if (err == KVS_ERR_CONFLICT) // somebody else created it at this moment
+        return KVS_EXIT_OK;
+    kvs_cmd_error("%s", message.text);
+    return KVS_EXIT_FAILED;
 }
 
 const struct kvs_instance *kvs_cmd_nodes_find(const struct kvs_cmd_nodes *nodes, const char *path)

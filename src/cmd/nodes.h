@@ -18,11 +18,18 @@ struct kvs_cmd_nodes {
 int kvs_cmd_nodes_open(struct kvs_cmd_nodes *ret_nodes);
 void kvs_cmd_nodes_done(struct kvs_cmd_nodes *nodes);
 
+// The node itself, in this process (cmd_run.c).
+int kvs_cmd_run_foreground(const char *word);
+int kvs_cmd_run_daemon(const char *path);
+
 // Looks at all instances again.
 int kvs_cmd_nodes_refresh(struct kvs_cmd_nodes *nodes);
 
 // The config path that a word means; owned by the caller.
 int kvs_cmd_nodes_path(const struct kvs_cmd_nodes *nodes, const char *word, char **ret_path);
+
+// Creates a config with defaults if there is none at `path`, and says so.
+int kvs_cmd_config_create(const char *path);
 
 // The known instance of a config path; NULL when there is none. Valid until refresh or done.
 const struct kvs_instance *kvs_cmd_nodes_find(const struct kvs_cmd_nodes *nodes, const char *path);
