@@ -43,7 +43,7 @@ static bool page_is_full(struct page *page, struct kvs_slice key)
 {
     size_t count = page->record_count + page->prefix_count;
     bool full = count >= page->input->limit ||
-                (count > 0 && page->body->size + page->prefixes.size >= PAGE_BYTES);
+                page->body->size + page->prefixes.size >= PAGE_BYTES; // never the first entry
     if (full)
         kvs_api_cursor_append(&page->next, key);
     return full || page->body->err || page->prefixes.err;

@@ -236,9 +236,10 @@ static void bad_parameters_are_400_and_named(void **state)
         {"/kv/?values=maybe", "values must be"},
         {"/kv/?cursor=", "cursor"},
         {"/kv/?cursor=nonsense!", "cursor"},
-        {"/kv/?cursor=AQ", "cursor"},  // the format byte alone
-        {"/kv/?cursor=AmE", "cursor"}, // another format
-        {"/kv/?cursor=AWF", "cursor"}, // bits left over
+        {"/kv/?cursor=AQ", "cursor"},    // the format byte alone
+        {"/kv/?cursor=AmE", "cursor"},   // another format
+        {"/kv/?cursor=AWF", "cursor"},   // bits left over
+        {"/kv/?cursor=AWFhA", "cursor"}, // a digit too many
         {"/kv/?cursor=AWE%3D", "cursor"},
         {"/kv/?prefix=b&cursor=AWE", "cursor"}, // "a" lies outside
         {"/kv/_range?start_key=b&cursor=AWE", "cursor"},
