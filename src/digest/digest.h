@@ -21,8 +21,9 @@
 
 enum {
     KVS_DIGEST_KEY_SIZE = 16,
-    KVS_DIGEST_BLOCK_DEFAULT = 128, // records a block aims at; between half and twice of it
-    KVS_DIGEST_FANOUT = 16,         // children a large range is cut into
+    KVS_DIGEST_BLOCK_DEFAULT = 128,   // records a block aims at; between half and twice of it
+    KVS_DIGEST_FANOUT = 16,           // children a large range is cut into
+    KVS_DIGEST_RECORD_KEY_MAX = 4096, // bytes
 };
 
 // Of the PRF, not of a record.
@@ -90,15 +91,17 @@ void kvs_digest_free(struct kvs_digest *digest); // NULL is fine
 KVS_DEFINE_CLEANUP(struct kvs_digest, kvs_digest_free)
 
 // A key's current version changed from `old_item` (NULL: the key was absent) to `new_item` (NULL:
-// it is absent now). O(log n), memory only. KVS_ERR_NOMEM changes nothing.
+// it is absent now). O(log n), memory only, allocates nothing. An error changes nothing:
+// KVS_ERR_TOO_LARGE (the key), KVS_ERR_CORRUPT: no record is counted where `old_item` should be, so
+// rebuild.
 KVS_MUST_CHECK int kvs_digest_update(struct kvs_digest *digest, struct kvs_slice key,
                                      const struct kvs_digest_sum *old_item,
                                      const struct kvs_digest_sum *new_item);
 
 // Cuts blocks that have grown too large and joins those too small: at most `blocks_max` of them
 // (each reads its records once), fewer when there is less to do. *ret_more: call again. Call it
-// after each group of updates, when the source shows them. An error of the source leaves the index
-// valid, with that block as it was.
+// after each group of updates, when the source shows them. An error leaves the index valid, with
+// that block as it was; KVS_ERR_CORRUPT: it holds fewer records than were counted, so scrub.
 KVS_MUST_CHECK int kvs_digest_maintain(struct kvs_digest *digest,
                                        const struct kvs_digest_source *source, uint32_t blocks_max,
                                        bool *ret_more);
@@ -107,13 +110,14 @@ KVS_MUST_CHECK int kvs_digest_maintain(struct kvs_digest *digest,
 struct kvs_fingerprint kvs_digest_root(const struct kvs_digest *digest);
 
 // Of the keys in [first, end); empty `first` = from the beginning, empty `end` = to the last key.
-// O(log n), and at most two partial blocks are read.
+// O(log n), and at most two partial blocks are read. KVS_ERR_CORRUPT, here and below: the source
+// shows other records than were counted.
 KVS_MUST_CHECK int kvs_digest_range(const struct kvs_digest *digest,
                                     const struct kvs_digest_source *source, struct kvs_slice first,
                                     struct kvs_slice end, struct kvs_fingerprint *ret_fingerprint);
 
 // One part of a range: keys from `first` (inclusive) to the next part's `first`, or to the end of
-// the range. `first` is valid until the next call of anything on the index.
+// the range. `first` is valid during the call.
 typedef bool kvs_digest_part_fn(void *ctx, struct kvs_slice first,
                                 struct kvs_fingerprint fingerprint);
 
