@@ -110,6 +110,12 @@ KVS_MUST_CHECK int kvs_config_reload_diff(const struct kvs_config *old_config,
                                           const struct kvs_config *new_config,
                                           kvs_config_change_visitor *visit, void *context);
 
+// Makes `fresh` what the node runs with from now on: it takes the running values of all keys that
+// need a restart. KVS_ERR_INVALID when the mixture contradicts itself; `fresh` is then of no use.
+KVS_MUST_CHECK int kvs_config_reload_merge(const struct kvs_config *running,
+                                           struct kvs_config *fresh,
+                                           struct kvs_message *ret_message);
+
 // The reference for people, as Markdown: docs/configuration.md.
 void kvs_config_reference(struct kvs_buf *out);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Defaults, then the file, then the environment, then the checks that look at several keys.
+#include "config/load.h"
 #include "base/suggest.h"
 #include "config/check.h"
 #include "config/config.h"
@@ -176,6 +177,14 @@ static int check_together(struct loader *loader)
     if (strcmp(config->backup_path, config->data_dir) == 0)
         return contradict(loader, KVS_OPT_backup_path, "must not be the same as data_dir");
     return check_tls(loader);
+}
+
+int kvs_config_check_together(struct kvs_config *config, const char *name,
+                              struct kvs_message *ret_message)
+{
+    struct kvs_message ignored = {{0}};
+    struct loader loader = {config, name, ret_message ? ret_message : &ignored};
+    return check_together(&loader);
 }
 
 static int default_node_id(struct loader *loader)

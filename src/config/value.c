@@ -418,6 +418,66 @@ void kvs_value_free(struct kvs_config *config, enum kvs_option_id id)
         free_strings(list_field(config, option));
 }
 
+static int copy_strings(struct kvs_strings *target, const struct kvs_strings *source)
+{
+    struct kvs_strings strings = {calloc(source->count + 1, sizeof(char *)), 0};
+    for (size_t i = 0; strings.items && i < source->count; i++) {
+        strings.items[i] = strdup(source->items[i]);
+        if (!strings.items[i])
+            break;
+        strings.count++;
+    }
+    if (!strings.items || strings.count < source->count) {
+        free_strings(&strings);
+        return KVS_ERR_NOMEM;
+    }
+    free_strings(target);
+    *target = strings;
+    return 0;
+}
+
+static int copy_text(char **target, const char *source)
+{
+    char *copy = strdup(source);
+    if (!copy)
+        return KVS_ERR_NOMEM;
+    free(*target);
+    *target = copy;
+    return 0;
+}
+
+static size_t plain_size(enum kvs_option_kind kind)
+{
+    switch (kind) {
+    case KVS_OPTION_BOOL:
+        return sizeof(bool);
+    case KVS_OPTION_LOG_LEVEL:
+        return sizeof(enum kvs_log_level);
+    case KVS_OPTION_DURABILITY:
+        return sizeof(enum kvs_durability);
+    case KVS_OPTION_ACCESS_LOG:
+        return sizeof(enum kvs_access_log);
+    default:
+        return sizeof(int64_t); // numbers, durations, sets of actions
+    }
+}
+
+int kvs_value_copy(struct kvs_config *target, const struct kvs_config *source,
+                   enum kvs_option_id id)
+{
+    const struct kvs_option *option = &kvs_options[id];
+    int err = 0;
+    if (is_text(option->kind))
+        err = copy_text(text_field(target, option), *text_field(source, option));
+    else if (kvs_option_is_list(option) && option->kind != KVS_OPTION_ACTIONS)
+        err = copy_strings(list_field(target, option), list_field(source, option));
+    else
+        memcpy(field_of(target, option), field_of(source, option), plain_size(option->kind));
+    if (err == 0)
+        target->origins[id] = source->origins[id];
+    return err;
+}
+
 static void append_quoted(struct kvs_buf *out, const char *text)
 {
     kvs_buf_append_char(out, '"');

@@ -29,6 +29,10 @@ KVS_MUST_CHECK int kvs_value_set_text(struct kvs_config *config, enum kvs_option
 KVS_MUST_CHECK int kvs_value_set_default(struct kvs_config *config, enum kvs_option_id id,
                                          struct kvs_message *ret_message);
 
+// Gives `target` the value and origin that `source` has.
+KVS_MUST_CHECK int kvs_value_copy(struct kvs_config *target, const struct kvs_config *source,
+                                  enum kvs_option_id id);
+
 void kvs_value_free(struct kvs_config *config, enum kvs_option_id id);
 
 // Appends the value as JSON, which is YAML too; `mask` hides secrets.

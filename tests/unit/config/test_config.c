@@ -479,6 +479,42 @@ static void lists_what_a_reload_changes_and_what_needs_a_restart(void **state)
     kvs_config_free(new_config);
 }
 
+static void a_reload_takes_over_only_what_can_change_at_run_time(void **state)
+{
+    (void)state;
+    struct kvs_config *running = parse("log_level: info\nport: 1\nseed_nodes: [a:1, b:2]\n"
+                                       "read_only: true\ndurability: async\nnode_id: n\n");
+    struct kvs_config *fresh = parse("log_level: warn\nport: 2\nseed_nodes: [c:3]\n"
+                                     "backup_retention: 9\nnode_id: m\n");
+    assert_int_equal(kvs_config_reload_merge(running, fresh, NULL), 0);
+    assert_int_equal(fresh->log_level, KVS_LOG_WARN);
+    assert_int_equal(fresh->backup_retention, 9);
+    assert_int_equal(fresh->port, 1);
+    assert_string_equal(fresh->node_id, "n");
+    assert_true(fresh->read_only);
+    assert_int_equal(fresh->durability, KVS_DURABILITY_ASYNC);
+    assert_int_equal(fresh->seed_nodes.count, 2);
+    assert_string_equal(fresh->seed_nodes.items[1], "b:2");
+    struct changes changes = {{0}};
+    assert_int_equal(kvs_config_reload_diff(running, fresh, note_change, &changes), 0);
+    assert_string_equal(changes.text, "log_level:\"info\">\"warn\";backup_retention:7>9;");
+    kvs_config_free(running);
+    kvs_config_free(fresh);
+}
+
+static void a_reload_that_would_contradict_the_running_node_is_refused(void **state)
+{
+    (void)state;
+    struct kvs_config *running = parse("cluster_tls_enabled: true\ncluster_tls_cert_file: c\n"
+                                       "cluster_tls_key_file: k\n");
+    struct kvs_config *fresh = parse("log_level: warn\n");
+    struct kvs_message message = {{0}};
+    assert_int_equal(kvs_config_reload_merge(running, fresh, &message), KVS_ERR_INVALID);
+    assert_non_null(strstr(message.text, "TLS needs cluster_tls_cert_file"));
+    kvs_config_free(running);
+    kvs_config_free(fresh);
+}
+
 static void the_spec_says_what_can_be_reloaded(void **state)
 {
     (void)state;
@@ -525,6 +561,8 @@ int main(void)
         cmocka_unit_test(what_it_prints_is_a_configuration_again),
         cmocka_unit_test(the_log_gets_one_line_of_json_without_secrets),
         cmocka_unit_test(lists_what_a_reload_changes_and_what_needs_a_restart),
+        cmocka_unit_test(a_reload_takes_over_only_what_can_change_at_run_time),
+        cmocka_unit_test(a_reload_that_would_contradict_the_running_node_is_refused),
         cmocka_unit_test(the_spec_says_what_can_be_reloaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
