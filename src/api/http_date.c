@@ -42,10 +42,10 @@ static bool cut_month(struct kvs_slice *text, int *ret_month)
     struct kvs_slice head;
     if (!cut(text, 3, &head))
         return false;
-    for (int i = 0; i < 12; i++) {
-        if (memcmp(names + 3 * i, head.data, 3) != 0)
+    for (const char *name = names; *name; name += 3) {
+        if (memcmp(name, head.data, 3) != 0)
             continue;
-        *ret_month = i + 1;
+        *ret_month = (int)(name - names) / 3 + 1;
         return true;
     }
     return false;
@@ -127,7 +127,8 @@ bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_
             continue;
         int64_t days = kvs_civil_days(date.year, date.month, date.day);
         bool exists = days < kvs_civil_days(date.year, date.month + 1, 1); // no February 30
-        *ret_unix_s = days * 86400 + date.hour * 3600 + date.minute * 60 + date.second;
+        int64_t minutes = (days * 24 + date.hour) * 60 + date.minute;
+        *ret_unix_s = minutes * 60 + date.second;
         return exists && *ret_unix_s >= 0;
     }
     return false;

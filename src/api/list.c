@@ -13,6 +13,7 @@
 enum {
     PAGE_BYTES = 4 * 1024 * 1024, // a page ends early behind the entry that reaches it
     PREFIX_SIZE_MAX = KVS_KEY_SIZE_MAX + 1,
+    CURSOR_SIZE_MAX = 2 * PREFIX_SIZE_MAX,
     PREFIXES_BYTES_MAX = 8 * 1024 * 1024, // above 1000 prefixes, every byte of them escaped
 };
 
@@ -146,7 +147,7 @@ static struct page page_of(struct kvs_api_call *call)
         .input = call->input,
         .body = &call->exchange->response.body,
         .prefixes = KVS_BUF_INIT(PREFIXES_BYTES_MAX),
-        .next = KVS_BUF_INIT(2 * PREFIX_SIZE_MAX),
+        .next = KVS_BUF_INIT(CURSOR_SIZE_MAX),
     };
 }
 

@@ -265,6 +265,56 @@ static void a_failing_disk_is_told(void **state)
     }
 }
 
+// What the log holds since the last call, in a static buffer.
+static const char *logged(const char *path)
+{
+    static char text[4096];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    (void)fclose(file);
+    assert_int_equal(truncate(path, 0), 0);
+    return text;
+}
+
+static void only_what_an_operator_must_see_is_logged(void **state)
+{
+    struct api_fixture *f = *state;
+    char path[] = "/tmp/kvs-api-log-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    struct kvs_message message;
+    struct kvs_log *log = NULL;
+    assert_int_equal(kvs_log_open(path, KVS_LOG_INFO, "n1", &f->clock.base, &log, &message), 0);
+    f->options.log = log;
+    api_renew(f);
+    put(f, "/kv/a", "\"secret\"");
+    f->node->cold = true;
+    f->node->read_err = KVS_ERR_CORRUPT;
+    assert_int_equal(api_get(f, "/kv/a?raw=1"), 500);
+    const char *line = logged(path);
+    assert_contains(line, "\"request failed\"");
+    assert_contains(line, "\"error\":\"CORRUPT\"");
+    assert_contains(line, "\"path\":\"/kv/a\"");
+    assert_null(strstr(line, "secret"));
+    f->node->read_err = KVS_ERR_IO;
+    assert_int_equal(api_get(f, "/kv/a"), 503);
+    assert_contains(logged(path), "\"error\":\"IO\"");
+    f->node->read_err = 0;
+    f->node->write_err = KVS_ERR_IO; // the node itself tells of a store that takes no writes
+    assert_int_equal(api_put(f, "/kv/a", "2"), 503);
+    f->node->write_err = KVS_ERR_NO_SPACE;
+    assert_int_equal(api_put(f, "/kv/a", "2"), 507);
+    assert_int_equal(api_get(f, "/kv/b"), 404);
+    assert_int_equal(api_get(f, "/kv/a?x=1"), 400);
+    assert_string_equal(logged(path), "");
+    f->options.log = NULL;
+    api_renew(f);
+    kvs_log_close(log);
+    assert_int_equal(unlink(path), 0);
+}
+
 #endif
 
 static void a_record_larger_than_the_response_buffer_is_served(void **state)
@@ -297,6 +347,7 @@ int main(void)
         api_test(a_cached_record_is_answered_without_a_worker),
         api_test(a_cold_record_is_read_on_a_worker),
         api_test(a_failing_disk_is_told),
+        api_test(only_what_an_operator_must_see_is_logged),
 #endif
         api_test(a_record_larger_than_the_response_buffer_is_served),
     };
