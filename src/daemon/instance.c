@@ -89,12 +89,11 @@ static struct kvs_slice stem_of(const char *config_path)
 static char *log_stem_of(const char *config_path)
 {
     const char *file = strrchr(config_path, '/') + 1;
-    struct kvs_slice folder = kvs_slice(config_path, (size_t)(file - 1 - config_path));
-    const char *slash = folder.size > 0 ? memrchr(folder.data, '/', folder.size) : NULL;
-    if (slash)
-        folder = kvs_slice(slash + 1, folder.size - (size_t)(slash + 1 - folder.data));
+    const char *folder = file - 1;
+    while (folder > config_path && folder[-1] != '/')
+        folder--;
     char *stem = NULL;
-    return asprintf(&stem, "%.*s_%s", KVS_SLICE_FMT(folder), file) < 0 ? NULL : stem;
+    return asprintf(&stem, "%.*s_%s", (int)(file - 1 - folder), folder, file) < 0 ? NULL : stem;
 }
 
 static bool is_taken(const struct kvs_instance_list *list, const char *name, const char *log_name)
