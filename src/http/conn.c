@@ -34,6 +34,8 @@ struct kvs_http_conn {
     int64_t begun_ns;        // HEAD: idle since, or first byte of this request
     int64_t progress_ns;     // the client last took output
     struct kvs_http_address peer;
+    size_t peer_text_size;
+    char peer_text[KVS_HTTP_ADDRESS_TEXT_MAX];
 };
 
 static int64_t now(const struct kvs_http_conn *conn)
@@ -56,6 +58,7 @@ int kvs_http_conn_new(struct kvs_http_server *server, const struct kvs_http_addr
     conn->wake = wake;
     conn->wake_ctx = wake_ctx;
     conn->peer = *peer;
+    conn->peer_text_size = kvs_http_address_format(peer, conn->peer_text);
     conn->begun_ns = now(conn);
     *ret_conn = conn;
     return 0;
@@ -204,8 +207,7 @@ static void begin_exchange(struct kvs_http_conn *conn)
     struct kvs_http_request *request = &workspace->exchange.request;
     *request = (struct kvs_http_request){
         .method = KVS_HTTP_OTHER,
-        .client_address =
-            kvs_slice(workspace->client, kvs_http_address_format(&conn->peer, workspace->client)),
+        .client_address = kvs_slice(conn->peer_text, conn->peer_text_size),
         .received_ns = conn->begun_ns,
     };
     http_server_make_id(conn->server, request->id);
@@ -292,7 +294,8 @@ static void judge_forwarding(struct kvs_http_conn *conn)
     struct kvs_http_request *request = &workspace->exchange.request;
     struct kvs_http_address client =
         http_forwarded_client(settings, &conn->peer, request->headers, request->header_count);
-    request->client_address.size = kvs_http_address_format(&client, workspace->client);
+    size_t size = kvs_http_address_format(&client, workspace->client);
+    request->client_address = kvs_slice(workspace->client, size);
 }
 
 static void begin_request(struct kvs_http_conn *conn)
@@ -587,11 +590,6 @@ void kvs_http_conn_sent(struct kvs_http_conn *conn, size_t size)
 bool kvs_http_conn_is_over(const struct kvs_http_conn *conn)
 {
     return conn->phase == CLOSING && !has_output(conn);
-}
-
-bool kvs_http_conn_is_handling(const struct kvs_http_conn *conn)
-{
-    return conn->phase == HANDLING;
 }
 
 bool kvs_http_conn_is_idle(const struct kvs_http_conn *conn)

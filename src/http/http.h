@@ -141,9 +141,7 @@ void kvs_http_conn_sent(struct kvs_http_conn *conn, size_t size);
 
 // Nothing more will be written: shut down, drain what the client still sends, close.
 bool kvs_http_conn_is_over(const struct kvs_http_conn *conn);
-// Is a handler at work? Such a connection is not cut off at a shutdown.
-bool kvs_http_conn_is_handling(const struct kvs_http_conn *conn);
-// Is nothing of a request there and nothing to be written?
+// Is nothing of a request there, nothing being handled and nothing to be written?
 bool kvs_http_conn_is_idle(const struct kvs_http_conn *conn);
 
 // Answers 503 and is over: there are too many connections.

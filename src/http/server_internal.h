@@ -41,8 +41,8 @@ struct http_workspace {
     struct kvs_buf body;
     struct http_output output;
     struct kvs_http_exchange exchange;
-    bool finished; // by the handler
-    char client[KVS_HTTP_ADDRESS_TEXT_MAX];
+    bool finished;                          // by the handler
+    char client[KVS_HTTP_ADDRESS_TEXT_MAX]; // behind a trusted proxy
     struct http_head head;
 };
 

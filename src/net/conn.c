@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum { LINGER_MS = 2000, LINGER_BYTES_MAX = 4 * 1024 * 1024 };
+enum { LINGER_MS = 2000, DRAIN_LINGER_MS = 200, LINGER_BYTES_MAX = 4 * 1024 * 1024 };
 
 struct net_conn {
     struct net_conn *prev;
@@ -131,7 +131,8 @@ static void begin_lingering(struct net_conn *conn)
         return;
     }
     net_stream_shutdown(&conn->stream);
-    conn->linger_until_ns = net_now_ns(conn->loop->net) + (int64_t)LINGER_MS * 1000 * 1000;
+    int64_t linger_ms = conn->loop->draining ? DRAIN_LINGER_MS : LINGER_MS;
+    conn->linger_until_ns = net_now_ns(conn->loop->net) + linger_ms * 1000 * 1000;
     poll_for(conn, UV_READABLE);
 }
 

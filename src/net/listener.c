@@ -154,42 +154,76 @@ static void admit(struct kvs_net *net, int fd, const struct kvs_http_address *pe
     (void)close(fd); // out of memory
 }
 
-// Without descriptors the backlog would keep the listener readable for ever: give up the spare one
-// to take a connection off and close it.
-static bool shed(struct net_listener *listener)
+// Without descriptors the backlog would keep the listener readable for ever: gives up the spare one
+// to take a connection off and close it. 0, or a negative errno: -EAGAIN when none is waiting, for
+// accept looks for a descriptor before it looks for a connection.
+static int shed(struct net_listener *listener)
 {
-    if (listener->spare_fd < 0)
-        return false;
     kvs_closep(&listener->spare_fd);
     int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    int err = fd < 0 ? -errno : 0;
     kvs_closep(&fd);
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return true;
+    return err;
+}
+
+// Accepts one connection; false when there is none or none can be taken.
+static bool accept_one(struct kvs_net *net)
+{
+    struct net_listener *listener = &net->listener;
+    struct sockaddr_storage sockaddr;
+    socklen_t size = sizeof(sockaddr);
+    int fd =
+        accept4(listener->fd, (struct sockaddr *)&sockaddr, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        uint16_t port = 0;
+        struct kvs_http_address peer = address_from(&sockaddr, &port);
+        admit(net, fd, &peer);
+        return true;
+    }
+    int err = -errno;
+    switch (-err) {
+    case EAGAIN:
+        return false;
+    case EMFILE:
+    case ENFILE:
+        err = shed(listener);
+        if (err == -EAGAIN)
+            return false;
+        if (err)
+            break;
+        kvs_metrics_add(net->options.metrics, KVS_METRIC_HTTP_CONNECTIONS_REFUSED, 1);
+        return true;
+    case ENOBUFS:
+    case ENOMEM:
+        break;
+    default:
+        return true; // this connection's own trouble (accept(2)); it is off the backlog
+    }
+    listener->paused = true;
+    (void)uv_poll_stop(&listener->poll); // always 0
+    return false;
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
-    (void)status;
+    (void)status; // accept says what is wrong
     (void)events;
-    struct kvs_net *net = poll->data;
-    struct net_listener *listener = &net->listener;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage sockaddr;
-        socklen_t size = sizeof(sockaddr);
-        int fd = accept4(listener->fd, (struct sockaddr *)&sockaddr, &size,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            uint16_t port = 0;
-            struct kvs_http_address peer = address_from(&sockaddr, &port);
-            admit(net, fd, &peer);
-        } else if (errno == EMFILE || errno == ENFILE) {
-            kvs_metrics_add(net->options.metrics, KVS_METRIC_HTTP_CONNECTIONS_REFUSED, 1);
-            if (!shed(listener))
-                return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
-            return; // EAGAIN; the network's own troubles (accept(2)) pass
-        }
-    }
+    for (int i = 0; i < ACCEPTS_A_TURN && accept_one(poll->data); i++)
+        ;
+}
+
+static void watch(struct net_listener *listener)
+{
+    (void)uv_poll_start(&listener->poll, UV_READABLE, on_acceptable); // open and not closing
+}
+
+void net_listener_resume(struct net_listener *listener)
+{
+    if (!listener->polling || !listener->paused)
+        return;
+    listener->paused = false;
+    watch(listener);
 }
 
 int net_listener_start(struct kvs_net *net)
@@ -199,6 +233,6 @@ int net_listener_start(struct kvs_net *net)
         return KVS_ERR_IO;
     listener->polling = true;
     listener->poll.data = net;
-    (void)uv_poll_start(&listener->poll, UV_READABLE, on_acceptable); // open and not closing
+    watch(listener);
     return 0;
 }

@@ -50,6 +50,8 @@ static void on_tick(uv_timer_t *tick)
     struct net_loop *loop = tick->data;
     int64_t now_ns = net_now_ns(loop->net);
     kvs_http_server_tick(loop->http);
+    if (loop == &loop->net->loops[0])
+        net_listener_resume(&loop->net->listener);
     net_conns_tick(loop, now_ns);
     if (loop->draining && now_ns >= loop->drain_until_ns)
         net_conns_close_all(loop);

@@ -37,7 +37,8 @@ struct net_listener {
     int fd;       // -1: not listening
     int spare_fd; // given up for a moment to accept and close when descriptors run out
     uint16_t port;
-    bool polling;
+    bool polling; // the handle is open
+    bool paused;  // by a lack of descriptors or memory, until the next tick
     uv_poll_t poll;
 };
 
@@ -91,6 +92,8 @@ KVS_MUST_CHECK int net_listener_open(struct net_listener *listener, const char *
                                      uint16_t port, struct kvs_message *ret_message);
 // On the first loop.
 KVS_MUST_CHECK int net_listener_start(struct kvs_net *net);
+// On the first loop, at each tick.
+void net_listener_resume(struct net_listener *listener);
 void net_listener_close(struct net_listener *listener);
 
 #endif

@@ -339,7 +339,7 @@ static void waits_for_a_handler_that_finishes_later(void **state)
     harness_send(&h, "PUT /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfirst"
                      "PUT /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nsecond");
     assert_int_equal(h.handled, 1);
-    assert_true(kvs_http_conn_is_handling(h.conn));
+    assert_false(kvs_http_conn_is_idle(h.conn));
     assert_int_equal(kvs_http_server_in_flight(h.server), 1);
     // What the client sends meanwhile neither moves nor overwrites the request, and is bounded.
     size_t taken = 0;

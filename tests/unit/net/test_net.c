@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum { PATIENCE_MS = 20 * 1000, BIG = 64 * 1024 * 1024 };
@@ -149,13 +150,18 @@ static void release(struct server *server)
             sched_yield();                                                                         \
     } while (0)
 
+static struct sockaddr_in address_of(const struct server *server)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons(kvs_net_port(server->net)),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
 static int try_connect(const struct server *server)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
-    const struct sockaddr_in address = {.sin_family = AF_INET,
-                                        .sin_port = htons(kvs_net_port(server->net)),
-                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = address_of(server);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
         return fd;
     close(fd);
@@ -426,6 +432,43 @@ static void refuses_connections_beyond_the_limits(void **state)
     stop(&server);
 }
 
+static void survives_running_out_of_descriptors(void **state)
+{
+    (void)state;
+    struct server server;
+    prepare(&server);
+    start(&server);
+    int fd = dial(&server);
+    send_text(fd, GET("/"));
+    assert_true(expect(fd, "hello"));
+    int unlucky = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {.rlim_cur = 256, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int fillers[256];
+    size_t filler_count = 0;
+    int filler;
+    while (filler_count < KVS_ARRAY_SIZE(fillers) && (filler = dup(0)) >= 0)
+        fillers[filler_count++] = filler;
+    const struct sockaddr_in address = address_of(&server);
+    assert_int_equal(connect(unlucky, (const struct sockaddr *)&address, sizeof(address)), 0);
+    char byte;
+    assert_in_range(-receive(unlucky, &byte, 1), 0, ECONNRESET); // the end or a reset, at once
+    send_text(fd, GET("/"));
+    assert_true(expect(fd, "hello"));
+    while (filler_count > 0)
+        close(fillers[--filler_count]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    int lucky = dial(&server);
+    send_text(lucky, GET("/"));
+    assert_true(expect(lucky, "hello"));
+    close(lucky);
+    close(unlucky);
+    close(fd);
+    stop(&server);
+}
+
 static void takes_over_new_settings_while_running(void **state)
 {
     (void)state;
@@ -532,6 +575,7 @@ int main(void)
         cmocka_unit_test(delivers_large_responses_to_slow_readers),
         cmocka_unit_test(tells_the_client_why_although_it_is_still_sending),
         cmocka_unit_test(refuses_connections_beyond_the_limits),
+        cmocka_unit_test(survives_running_out_of_descriptors),
         cmocka_unit_test(takes_over_new_settings_while_running),
         cmocka_unit_test(finishes_requests_in_flight_before_it_stops),
         cmocka_unit_test(cuts_off_what_is_left_after_the_grace_time),
