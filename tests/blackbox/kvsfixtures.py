@@ -8,8 +8,12 @@ import pytest
 import kvsnode
 
 
+SANITIZER = re.compile(r"^.*(?:runtime error: |ERROR: \w+Sanitizer|WARNING: ThreadSanitizer).*$", re.M)
+
+
 class Nodes:
-    """Makes nodes in one folder; at the end each must stop cleanly with exit code 0."""
+    """Makes nodes in one folder; at the end each must stop cleanly with exit code 0 and without a sanitizer's
+    report in its log."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -25,6 +29,9 @@ class Nodes:
                  if node.process is not None and node.process.poll() is None}
         bad = {name: code for name, code in codes.items() if code != 0}
         assert not bad, f"exit codes after SIGTERM: {bad}"
+        for node in self.made:
+            reports = SANITIZER.findall(node.log_text())
+            assert not reports, f"{node.folder.name}: a sanitizer reports {reports}"
 
 
 @pytest.fixture

@@ -271,10 +271,11 @@ class Node:
         assert self.stop() == 0, self.log_tail()
         return self.start()
 
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
     def log_tail(self, lines=60):
-        if not self.log.exists():
-            return "(no log)"
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(self.log_text().splitlines()[-lines:])
 
     def connect(self, timeout_s=DEADLINE_S):
         return Connection(self.port, timeout_s)
