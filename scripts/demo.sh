@@ -55,14 +55,14 @@ echo "  It answers at $KVS_URL."
 
 say "2. Load every country, subdivision, language, currency and script of the ISO standards."
 scripts/sample_set.py >"$dir/sample.ndjson"
-wanted=$(wc -l <"$dir/sample.ndjson")
+documents=$(wc -l <"$dir/sample.ndjson")
 scripts/load.py "$KVS_URL" <"$dir/sample.ndjson" | sed 's/^/  /'
 
 say "3. Look around: keys form a tree."
 run ls iso
 run ls iso/4217 --limit 3 --values
 count=$("$kvs" ls iso --all | wc -l)
-[ "$count" -eq "$wanted" ] || fail "$count keys listed instead of $wanted"
+[ "$count" -eq "$documents" ] || fail "$count keys listed instead of $documents"
 echo "  … $count keys in all."
 
 say "4. Read one."
@@ -102,7 +102,7 @@ while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 "$kvs" start "$dir/demo.yaml" >"$dir/out" 2>&1 || { cat "$dir/out"; exit 1; }
 run get survivor
 count=$("$kvs" ls iso --all | wc -l)
-[ "$count" -eq "$wanted" ] || fail "$count keys after the crash instead of $wanted"
+[ "$count" -eq "$documents" ] || fail "$count keys after the crash instead of $documents"
 echo "  All $count documents are still there."
 
 say "9. Stop it."
