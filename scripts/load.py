@@ -3,67 +3,93 @@
 """Loads records into a node over several kept-alive connections: load.py URL < records.ndjson, one
 {"key":…,"value":…} a line. Prints how many and how fast; exit 1 when the node refuses one."""
 import argparse
-import http.client
 import json
+import re
+import selectors
+import socket
 import sys
-import threading
 import time
 import urllib.parse
 
+TIMEOUT_S = 30
 
-def requests_of(lines):
+
+def requests_of(lines, host):
+    """(key, bytes of its PUT) of each line."""
     for line in lines:
         record = json.loads(line)
-        yield ("/kv/" + urllib.parse.quote(record["key"], safe="/"),
-               json.dumps(record["value"], ensure_ascii=False, separators=(",", ":")).encode())
+        body = json.dumps(record["value"], ensure_ascii=False, separators=(",", ":")).encode()
+        head = (f"PUT /kv/{urllib.parse.quote(record['key'], safe='/')} HTTP/1.1\r\nHost: {host}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n")
+        yield record["key"], head.encode() + body
 
 
-class Loader:
-    def __init__(self, url, requests):
-        self.address = urllib.parse.urlsplit(url).netloc
-        self.requests = iter(requests)
-        self.lock = threading.Lock()
-        self.loaded = 0
-        self.error = None
+class Connection:
+    """One request under way, the next as soon as it is answered."""
 
-    def next_one(self):
-        with self.lock:
-            return None if self.error else next(self.requests, None)
+    def __init__(self, address, requests):
+        self.socket = socket.create_connection(address, timeout=TIMEOUT_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.requests = requests
+        self.key = None
+        self.answer = b""
 
-    def run(self):
-        connection = http.client.HTTPConnection(self.address, timeout=30)
-        try:
-            while request := self.next_one():
-                connection.request("PUT", *request)
-                response = connection.getresponse()
-                body = response.read()
-                if response.status not in (200, 201):
-                    raise RuntimeError(f"{request[0]}: {response.status} {body.decode(errors='replace')}")
-                with self.lock:
-                    self.loaded += 1
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            self.error = error
-        finally:
-            connection.close()
+    def send_next(self):
+        """False when there is nothing left to send."""
+        self.key, request = next(self.requests, (None, b""))
+        self.socket.sendall(request)
+        return self.key is not None
+
+    def receive(self):
+        """True once the answer is complete; raises when it is no success."""
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionError(f"{self.key}: the node closed the connection")
+        self.answer += data
+        head, end, body = self.answer.partition(b"\r\n\r\n")
+        if not end or len(body) < int(re.search(rb"(?i)content-length: *(\d+)", head).group(1)):
+            return False
+        if not re.match(rb"HTTP/1\.1 20[01] ", head):
+            raise RuntimeError(f"{self.key}: {body.decode(errors='replace')}")
+        self.answer = b""
+        return True
+
+
+def load(address, requests, connections):
+    """Returns how many were stored."""
+    loaded = 0
+    with selectors.DefaultSelector() as selector:
+        for _ in range(connections):
+            connection = Connection(address, requests)
+            if connection.send_next():
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
+        while selector.get_map():
+            ready = selector.select(TIMEOUT_S)
+            if not ready:
+                raise TimeoutError(f"no answer within {TIMEOUT_S} s")
+            for key, _ in ready:
+                if key.data.receive():
+                    loaded += 1
+                    if not key.data.send_next():
+                        selector.unregister(key.fileobj)
+    return loaded
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url")
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, default=32)
     arguments = parser.parse_args()
-    loader = Loader(arguments.url, list(requests_of(sys.stdin)))
+    url = urllib.parse.urlsplit(arguments.url)
+    requests = list(requests_of(sys.stdin, url.netloc))
     started = time.monotonic()
-    threads = [threading.Thread(target=loader.run) for _ in range(arguments.connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        loaded = load((url.hostname, url.port or 80), iter(requests), arguments.connections)
+    except (OSError, RuntimeError) as error:
+        sys.exit(f"load.py: {error}")
     seconds = time.monotonic() - started
-    if loader.error:
-        sys.exit(f"load.py: {loader.error}")
-    print(f"{loader.loaded} records in {seconds:.1f} s ({loader.loaded / seconds:.0f} a second, "
-          f"each on the disk before it was acknowledged)")
+    print(f"{loaded} records in {seconds:.1f} s, {loaded / seconds:.0f} a second, "
+          "each on the disk before it was acknowledged")
 
 
 if __name__ == "__main__":
