@@ -13,7 +13,7 @@ static int check_path(const char *path)
         kvs_cmd_error("%s", message.text);
         return KVS_EXIT_USAGE;
     }
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(16 * 1024 * 1024);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(16 << 20);
     kvs_config_print(config, &out);
     if (out.err != 0) {
         kvs_cmd_error("%s", kvs_err_text(out.err));

@@ -73,7 +73,7 @@ static void write_member(struct kvs_buf *out, const char *name, const char *text
 
 static int print_json(const struct row *rows, size_t count)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 * 1024 * 1024);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 20);
     kvs_buf_append_char(&out, '[');
     for (size_t i = 0; i < count; i++) {
         const struct kvs_instance *instance = rows[i].instance;

@@ -43,7 +43,7 @@ static int connect_to(const char *address, int timeout_ms, int *ret_fd)
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     // The send timeout bounds connect, too (socket(7)).
     const struct timeval timeout = {.tv_sec = timeout_ms / 1000,
-                                    .tv_usec = timeout_ms % 1000 * 1000};
+                                    .tv_usec = (timeout_ms % 1000) * 1000L};
     bool connected = fd >= 0 &&
                      setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
                      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&

@@ -227,7 +227,7 @@ static void raise_file_limit(const struct server *server)
 
 static void log_start(const struct server *server)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf settings = KVS_BUF_INIT(512 * 1024);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf settings = KVS_BUF_INIT(512 << 10);
     kvs_config_json(server->config, &settings);
     kvs_log(server->log, KVS_LOG_INFO, "node started", KVS_F_STR("version", KVS_VERSION),
             KVS_F_STR("address", server->address), KVS_F_INT("pid", getpid()),
