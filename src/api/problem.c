@@ -8,7 +8,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { DETAIL_SIZE_MAX = 1536 }; // a key of 1024 bytes and a sentence
+enum {
+    DETAIL_SIZE_MAX = 1536,                       // a key of 1024 bytes and a sentence
+    PROBLEM_SIZE_MAX = 6 * DETAIL_SIZE_MAX + 256, // every character of it escaped
+};
 
 const char *kvs_api_default_detail(int err)
 {
@@ -68,6 +71,8 @@ void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_
     if (retry.size > 0)
         kvs_http_response_header(response, "Retry-After", retry);
     struct kvs_buf *body = &response->body;
+    if (body->size_max < PROBLEM_SIZE_MAX)
+        body->size_max = PROBLEM_SIZE_MAX;
     kvs_buf_append_str(body, "{\"title\":");
     kvs_json_write_string(body, kvs_slice_from_str(kvs_http_reason(status)));
     kvs_buf_append_str(body, ",\"status\":");

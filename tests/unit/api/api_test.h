@@ -48,6 +48,7 @@ struct api_fixture {
     size_t worker_runs; // of the last request
     int finished;
     bool accepting;
+    size_t arena_max;                  // of a request
     struct kvs_http_exchange exchange; // the last one
     struct kvs_http_header headers[API_HEADERS_MAX];
     char head[4096]; // the response's header lines, NUL-terminated
@@ -151,6 +152,7 @@ static inline const char *api_header(const struct api_fixture *f, const char *na
 
 static inline struct kvs_json *api_json(struct api_fixture *f)
 {
+    f->exchange.arena.total_max = 1 << 20; // ours now
     struct kvs_json *root = NULL;
     struct kvs_json_error error;
     assert_int_equal(kvs_json_parse(kvs_buf_slice(&f->exchange.response.body), KVS_JSON_UNIQUE_KEYS,
@@ -231,7 +233,7 @@ static void reset_exchange(struct api_fixture *f)
     // The limits are small on purpose: what is stored must be readable all the same.
     kvs_buf_init(&f->exchange.response.headers, 16 * 1024);
     kvs_buf_init(&f->exchange.response.body, 1024);
-    kvs_arena_init(&f->exchange.arena, 1 << 20);
+    kvs_arena_init(&f->exchange.arena, f->arena_max);
     f->finished = 0;
     f->worker_runs = 0;
 }
@@ -340,6 +342,7 @@ static int api_setup(void **state)
     f->clock.base = (struct kvs_clock){test_now_ms, test_now_ms, test_now_ns};
     f->clock.now_ms = API_NOW_MS;
     f->accepting = true;
+    f->arena_max = 1 << 20;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->posted, NULL);
     test_queue_init(&f->loop, f);

@@ -90,14 +90,45 @@ static void only_values_have_large_bodies(void **state)
 static void a_request_without_memory_is_503(void **state)
 {
     struct api_fixture *f = *state;
-    reset_exchange(f);
-    kvs_arena_init(&f->exchange.arena, 16);
-    f->exchange.request = (struct kvs_http_request){.path = KVS_SLICE("/health")};
-    f->current = &f->loop;
-    kvs_api_handle(f->api, &f->exchange);
-    assert_int_equal(f->finished, 1);
-    assert_int_equal(f->exchange.response.status, 503);
-    assert_true(f->exchange.response.body.size > 0);
+    f->arena_max = 16;
+    assert_int_equal(api_get(f, "/health"), 503);
+    assert_int_equal(api_get(f, "/kv/a"), 503);
+    assert_int_equal(api_get(f, "/nope"), 503);
+}
+
+// Whatever the amount of memory, there is one answer: the right one or 503.
+static void memory_that_ends_halfway_is_503(void **state)
+{
+    struct api_fixture *f = *state;
+    char tags[8000] = "\"x\"";
+    for (size_t size = 3; size + 45 < sizeof(tags); size += 40)
+        (void)strcpy(tags + size, ", \"00000000-0000-4000-8000-000000000000\"");
+    char target[4000];
+    char folder[4000];
+    (void)snprintf(target, sizeof(target), "/kv/%%61%01000d?ra%%77=%%31", 1);
+    (void)snprintf(folder, sizeof(folder), "/kv/%%61%01000d/?limit=%%31&cursor=%%41%01000d", 1, 1);
+    static const int allowed[] = {200, 201, 204, 400, 404, 412, 503};
+    int seen[KVS_ARRAY_SIZE(allowed)] = {0};
+    for (size_t max = 16; max < 32 * 1024; max += 1024) {
+        f->arena_max = max;
+        const int answers[] = {
+            api_get(f, target, "If-None-Match", tags),
+            api_put(f, target, "1", "If-None-Match", tags),
+            api_put(f, "/kv/a", "{\"\\u0074tl\":\"1\\u006d\",\"data\":1}", "If-None-Match", tags),
+            api_delete(f, "/kv/a", "If-None-Match", tags, "If-None-Match", tags),
+            api_get(f, folder),
+            api_get(f, "/api/data/a/history/1"),
+        };
+        for (size_t i = 0; i < KVS_ARRAY_SIZE(answers); i++) {
+            size_t at = 0;
+            while (at < KVS_ARRAY_SIZE(allowed) && allowed[at] != answers[i])
+                at++;
+            assert_true(at < KVS_ARRAY_SIZE(allowed));
+            seen[at]++;
+        }
+    }
+    assert_true(seen[1] > 0); // enough memory
+    assert_true(seen[6] > 6); // not enough, in several places
 }
 
 static void an_overflowing_response_is_our_bug(void **state)
@@ -147,6 +178,7 @@ int main(void)
         api_test(a_wrong_method_is_405_with_what_is_allowed),
         api_test(only_values_have_large_bodies),
         api_test(a_request_without_memory_is_503),
+        api_test(memory_that_ends_halfway_is_503),
         api_test(an_overflowing_response_is_our_bug),
         api_test(every_row_is_reachable),
     };
