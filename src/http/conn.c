@@ -184,9 +184,11 @@ static void respond(struct kvs_http_conn *conn, bool close)
         http_response_refuse(&workspace->exchange, response->body.err == KVS_ERR_NOMEM
                                                        ? HTTP_REFUSE_NO_MEMORY
                                                        : HTTP_REFUSE_RESPONSE);
-    size_t body_size = response->body.size;
+    bool is_head = kvs_slice_eq(method, KVS_SLICE("HEAD"));
+    size_t body_size =
+        is_head || response->status == 204 || response->status == 304 ? 0 : response->body.size;
     bool was_empty = http_output_size(&workspace->output) == 0;
-    http_response_write(workspace, conn->server, kvs_slice_eq(method, KVS_SLICE("HEAD")), close);
+    http_response_write(workspace, conn->server, is_head, close);
     int64_t at_ns = now(conn);
     if (was_empty)
         conn->progress_ns = at_ns;

@@ -29,6 +29,7 @@ struct harness {
     size_t response_size; // of a body of x; 0: echo, or "ok"
     int response_status;  // 0: 200
     int last_status;      // as the access hook saw it
+    uint64_t last_body_size;
     char last_method[32];
     char last_path[64];
     char last_id[65];
@@ -108,6 +109,7 @@ static inline void harness_finished(void *ctx, const struct kvs_http_access *acc
     struct harness *h = ctx;
     h->finished++;
     h->last_status = access->status;
+    h->last_body_size = access->response_body_size;
     (void)snprintf(h->last_method, sizeof(h->last_method), "%.*s", KVS_SLICE_FMT(access->method));
     (void)snprintf(h->last_path, sizeof(h->last_path), "%.*s", KVS_SLICE_FMT(access->path));
     (void)snprintf(h->last_id, sizeof(h->last_id), "%s", access->request_id);

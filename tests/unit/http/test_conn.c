@@ -113,6 +113,7 @@ static void sends_no_body_where_there_may_be_none(void **state)
     harness_send(&h, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_true(harness_wrote(&h, "Content-Length: 2\r\n"));
     assert_false(harness_wrote(&h, "\r\n\r\nok"));
+    assert_int_equal(h.last_body_size, 0);
 
     h.response_status = 204;
     harness_connect(&h);
