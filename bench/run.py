@@ -265,7 +265,8 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     values = make_values()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="kvs-bench-", dir=options.dir or pathlib.Path(options.kvs).resolve().parent))
+    beside = (options.dir or pathlib.Path(options.kvs).parent).resolve()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kvs-bench-", dir=beside))
     try:
         options.values_file = str(folder / "values")
         pathlib.Path(options.values_file).write_text("\n".join(values) + "\n")

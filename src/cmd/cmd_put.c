@@ -9,7 +9,7 @@
 #include "cmd/show.h"
 #include "codec/json.h"
 
-enum { VALUE_SIZE_MAX = 64 << 20, QUOTED_COLUMNS = 40 };
+enum { VALUE_SIZE_MAX = 64 << 20, JSON_SIZE_MAX = 128 << 20, QUOTED_COLUMNS = 40 };
 
 // The value as given: an operand, @FILE, or stdin.
 static int read_input(const struct kvs_args *args, struct kvs_buf *ret_text)
@@ -93,7 +93,7 @@ static int show(const struct kvs_args *args, const struct kvs_client_version *ve
 
 static int run_put(const struct kvs_args *args)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(2 * VALUE_SIZE_MAX);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(JSON_SIZE_MAX);
     struct kvs_client *client = NULL;
     const struct kvs_client_put_options options = {
         .ttl = kvs_args_value(args, "ttl"),

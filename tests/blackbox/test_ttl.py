@@ -19,10 +19,12 @@ def test_a_record_expires(node, prefix, how):
     else:
         response = node.put(key_path(prefix), {"data": {"v": 1}, "ttl": "400ms"})
     assert response.status == 201
-    assert node.get(key_path(prefix)).json()["data"] == {"v": 1}
+    expires_at = response.json()["timestamp"] + 400
+    before = node.get(key_path(prefix))
+    if time.time() * 1000 < expires_at:  # on a busy machine the time may be over by now
+        assert before.json()["data"] == {"v": 1}
     wait_until(gone(node, prefix), "the record is gone")
-    expired_at = response.json()["timestamp"] + 400
-    assert time.time() * 1000 >= expired_at - 50, "gone before its time"
+    assert time.time() * 1000 >= expires_at, "gone before its time"
 
 
 def test_an_expired_record_is_gone_for_every_operation(node, prefix):
@@ -139,12 +141,13 @@ def test_with_a_ttl_in_the_query_nothing_is_unwrapped(node, prefix, query):
 
 def test_default_ttl_holds_for_a_put_that_names_none(make_node):
     node = make_node(default_ttl="700ms")
-    node.put("/kv/default", 1)
+    expires_at = node.put("/kv/default", 1).json()["timestamp"] + 700
+    before = node.get("/kv/default").status
+    assert before == 200 or time.time() * 1000 >= expires_at
     node.put("/kv/wrapped", {"data": 1, "ttl": "1h"})
     for path in ("/kv/zero?ttl=0", "/kv/empty?ttl=", "/kv/long?ttl=1h"):
         node.put(path, 1)
     node.put("/kv/wrapped-zero", {"data": 1, "ttl": "0"})
-    assert node.get("/kv/default").status == 200
     wait_until(gone(node, "default"), "the default's end")
     for key in ("zero", "empty", "long", "wrapped", "wrapped-zero"):
         assert node.get(f"/kv/{key}").status == 200, key
