@@ -24,6 +24,7 @@ static int open_store(struct kvs_node *node, struct kvs_message *ret_message)
         .path = node->data_dir,
         .compression = node->options.compression,
         .compression_level = node->options.compression_level,
+        .async_writes = node->options.durability == KVS_DURABILITY_ASYNC,
     };
     node->filter.clock = node->options.clock;
     node->filter.revisions = node->options.revisions;

@@ -19,10 +19,19 @@ enum access { READ_WRITE, READ_ONLY };
 
 // ---- The database
 
+// Ends flushes and compactions, and lets none begin; reads go on. Filters read the store from
+// compactions: they must be gone before handles are destroyed or the gate is closed.
+static void stop_background_work(struct kvs_rocksdb *rocksdb)
+{
+    if (rocksdb->db)
+        rocksdb_cancel_all_background_work(rocksdb->db, 1);
+}
+
 static void rocksdb_done(struct kvs_rocksdb *rocksdb)
 {
     if (!rocksdb->db)
         return;
+    stop_background_work(rocksdb);
     for (int i = 0; i < KVS_FAMILY_COUNT; i++)
         rocksdb_column_family_handle_destroy(rocksdb->families[i]);
     rocksdb_column_family_handle_destroy(rocksdb->unused);
@@ -145,11 +154,12 @@ int kvs_store_open(const struct kvs_store_options *options, struct kvs_store **r
 void kvs_rocksdb_close(struct kvs_store *store)
 {
     struct kvs_rocksdb_engine *engine = kvs_rocksdb_engine(store);
-    kvs_assert(atomic_load(&engine->gate.inside) == 0);
     // With the write buffers in tables the next start has no log to replay. Where that fails the
     // log still has everything.
     if (engine->rocksdb.db && atomic_load(&engine->write_err) == 0)
         (void)kvs_rocksdb_flush_all(&engine->rocksdb);
+    stop_background_work(&engine->rocksdb);
+    kvs_assert(atomic_load(&engine->gate.inside) == 0); // iterators are gone
     engine_free(engine);
 }
 
@@ -175,6 +185,20 @@ static int check_space(const struct kvs_rocksdb_engine *engine)
     return errnum == EFBIG ? KVS_ERR_NO_SPACE : errnum == 0 ? 0 : kvs_err_from_errno(errnum);
 }
 
+static int stop_if_there_is_space(struct kvs_rocksdb_engine *engine)
+{
+    int err = kvs_rocksdb_enter(engine, KVS_READ_CACHED);
+    if (err == KVS_ERR_AGAIN)
+        return KVS_ERR_BUSY; // another thread resumes
+    if (err)
+        return 0; // the database is away: there is nothing to look at or to stop
+    err = check_space(engine);
+    if (!err)
+        stop_background_work(&engine->rocksdb);
+    kvs_rocksdb_leave(engine);
+    return err;
+}
+
 static int reopen(struct kvs_rocksdb_engine *engine)
 {
     rocksdb_done(&engine->rocksdb);
@@ -192,13 +216,12 @@ int kvs_rocksdb_resume(struct kvs_store *store)
     struct kvs_rocksdb_engine *engine = kvs_rocksdb_engine(store);
     if (atomic_load(&engine->write_err) == 0)
         return 0;
-    int err = kvs_gate_close(&engine->gate, RESUME_WAIT_MS);
+    int err = stop_if_there_is_space(engine);
+    if (!err)
+        err = kvs_gate_close(&engine->gate, RESUME_WAIT_MS);
     if (err)
         return err;
-    if (engine->rocksdb.db)
-        err = check_space(engine);
-    if (!err)
-        err = reopen(engine);
+    err = reopen(engine);
     if (!err)
         atomic_store(&engine->write_err, 0);
     kvs_gate_open(&engine->gate);

@@ -30,7 +30,8 @@ enum kvs_read_mode {
     KVS_READ_DISK,   // may block
 };
 
-// Decides during compaction what becomes of an entry of one family. Called on engine threads.
+// Decides during compaction what becomes of an entry of one family. Called on engine threads; may
+// read the store, even while it is being closed, but must not write to it.
 enum kvs_filter_verdict { KVS_FILTER_KEEP, KVS_FILTER_DROP, KVS_FILTER_REPLACE };
 struct kvs_store_filter {
     void *ctx; // outlives the store
@@ -171,7 +172,9 @@ KVS_MUST_CHECK int kvs_store_checkpoint(struct kvs_store *store, const char *pat
 KVS_MUST_CHECK int kvs_store_flush(struct kvs_store *store); // write buffers to tables
 KVS_MUST_CHECK int kvs_store_compact(struct kvs_store *store, enum kvs_family family);
 KVS_MUST_CHECK int kvs_store_stats(struct kvs_store *store, struct kvs_store_stats *ret_stats);
-// After a write error (a full disk): makes the store writable again if the cause is gone.
+// After a write error (a full disk): makes the store writable again if the cause is gone. A batch
+// that failed is then there as a whole or not at all: read again what was derived from it. Waits a
+// moment for iterators; KVS_ERR_BUSY when some stay, so the caller must hold none.
 KVS_MUST_CHECK int kvs_store_resume(struct kvs_store *store);
 
 #endif

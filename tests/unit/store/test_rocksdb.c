@@ -2,6 +2,9 @@
 // The engine's contract: batches, reads, iterators, filters, checkpoints.
 #include "tests/unit/store/fixture.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+
 #define DATA KVS_FAMILY_DATA
 #define K KVS_SLICE
 
@@ -348,6 +351,78 @@ static void without_memory_for_a_filter_everything_is_kept(void **state)
     assert_stored(f, DATA, K("a"), "drop");
 }
 
+// A filter that reads the store it filters for, and does so while the store is being closed.
+struct reading_filter {
+    struct kvs_store *_Atomic store; // known only after opening
+    _Atomic bool reading, closing;
+    _Atomic uint32_t found;
+};
+
+struct reading_state {
+    struct reading_filter *filter;
+    struct kvs_store_iter *iter; // open throughout the compaction
+};
+
+static void *reading_begin(void *ctx)
+{
+    struct reading_state *state = calloc(1, sizeof(*state));
+    state->filter = ctx;
+    return state;
+}
+
+static enum kvs_filter_verdict reading_decide(void *ctx, struct kvs_slice key,
+                                              struct kvs_slice value, struct kvs_buf *replacement)
+{
+    (void)value;
+    (void)replacement;
+    struct reading_state *state = ctx;
+    struct reading_filter *filter = state->filter;
+    struct kvs_store *store = atomic_load(&filter->store);
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    if (!state->iter)
+        state->iter = kvs_store_iter_new(store, KVS_FAMILY_LOG, &options);
+    atomic_store(&filter->reading, true);
+    while (!atomic_load(&filter->closing))
+        (void)sched_yield();
+    struct kvs_store_iter *iter = kvs_store_iter_new(store, DATA, &options);
+    kvs_store_iter_seek(iter, key);
+    if (kvs_store_iter_valid(iter))
+        atomic_fetch_add(&filter->found, 1);
+    kvs_store_iter_free(iter);
+    return KVS_FILTER_KEEP;
+}
+
+static void reading_end(void *ctx)
+{
+    struct reading_state *state = ctx;
+    kvs_store_iter_free(state->iter);
+    free(state);
+}
+
+static void a_filter_may_read_the_store_until_it_is_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct reading_filter filter = {0};
+    fixture_close(f);
+    f->options.filters[DATA] =
+        (struct kvs_store_filter){&filter, reading_begin, reading_decide, reading_end};
+    fixture_open(f);
+    atomic_store(&filter.store, f->store);
+    for (int table = 0; table < 8; table++) { // as many as start a compaction
+        for (int i = 0; i < 50; i++) {
+            char key[16];
+            int size = snprintf(key, sizeof(key), "%04d", i);
+            put(f, DATA, kvs_slice(key, (size_t)size), K("value"));
+        }
+        assert_int_equal(kvs_store_flush(f->store), 0);
+    }
+    while (!atomic_load(&filter.reading))
+        (void)sched_yield();
+    atomic_store(&filter.closing, true);
+    fixture_close(f);
+    assert_true(atomic_load(&filter.found) > 0);
+}
+
 // ---- Copies and figures
 
 static void a_checkpoint_opens_elsewhere_as_it_was(void **state)
@@ -416,6 +491,7 @@ int main(void)
         test_with_store(cached_reads_say_again_until_the_disk_was_read),
         test_with_store(a_compaction_asks_the_filter_about_every_entry),
         test_with_store(without_memory_for_a_filter_everything_is_kept),
+        test_with_store(a_filter_may_read_the_store_until_it_is_closed),
         test_with_store(a_checkpoint_opens_elsewhere_as_it_was),
         test_with_store(figures_follow_the_data),
     };
