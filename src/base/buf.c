@@ -55,8 +55,9 @@ char *kvs_buf_reserve(struct kvs_buf *buf, size_t size)
 
 void kvs_buf_append(struct kvs_buf *buf, const void *data, size_t size)
 {
-    char *room = kvs_buf_reserve(buf, size);
-    if (!room || size == 0)
+    // Nothing, into a buffer without memory, must not become arithmetic on a null pointer.
+    char *room = size > 0 ? kvs_buf_reserve(buf, size) : NULL;
+    if (!room)
         return;
     memcpy(room, data, size);
     buf->size += size;
