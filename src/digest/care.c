@@ -8,35 +8,33 @@
 struct rebuilding {
     struct kvs_digest *digest; // the new one
     struct kvs_fingerprint block;
-    struct kvs_buf last; // key
+    struct kvs_buf separator; // of that block
+    struct kvs_buf last;      // key; which one ends the block nobody knows before the next
     int err;
 };
 
-static void add_to_last_block(struct rebuilding *rebuilding)
+// Appends the block that is full, and begins the next one at `key`.
+static int next_block(struct rebuilding *rebuilding, struct kvs_slice key)
 {
-    struct path path;
-    tree_find(&rebuilding->digest->tree, kvs_buf_slice(&rebuilding->last), &path);
-    digest_add(rebuilding->digest, &path, &rebuilding->block);
+    struct kvs_slice last = kvs_buf_slice(&rebuilding->last);
+    if (kvs_slice_cmp(last, key) >= 0)
+        return KVS_ERR_CORRUPT;
+    int err = digest_append(rebuilding->digest, kvs_buf_slice(&rebuilding->separator),
+                            &rebuilding->block);
+    rebuilding->block = (struct kvs_fingerprint){0};
+    kvs_buf_clear(&rebuilding->separator);
+    kvs_buf_append_slice(&rebuilding->separator, separator_between(last, key));
+    return err ? err : rebuilding->separator.err;
 }
 
 static bool rebuild_visit(void *ctx, struct kvs_slice key, struct kvs_digest_sum item)
 {
     struct rebuilding *rebuilding = ctx;
-    if (rebuilding->block.count == rebuilding->digest->block_size) {
-        struct kvs_slice last = kvs_buf_slice(&rebuilding->last);
-        if (kvs_slice_cmp(last, key) >= 0) {
-            rebuilding->err = KVS_ERR_CORRUPT;
-            return false;
-        }
-        add_to_last_block(rebuilding);
-        rebuilding->err =
-            tree_cut(&rebuilding->digest->tree, separator_between(last, key), &rebuilding->block);
-        if (rebuilding->err)
-            return false;
-        rebuilding->block = (struct kvs_fingerprint){0};
-    }
+    if (rebuilding->block.count == rebuilding->digest->block_size)
+        rebuilding->err = next_block(rebuilding, key);
+    if (rebuilding->err)
+        return false;
     fingerprint_add_item(&rebuilding->block, item);
-    // Only the block's last key matters, and which one that is nobody knows before the end.
     kvs_buf_clear(&rebuilding->last);
     kvs_buf_append_slice(&rebuilding->last, key);
     rebuilding->err = rebuilding->last.err;
@@ -51,17 +49,20 @@ int kvs_digest_rebuild(struct kvs_digest *digest, const struct kvs_digest_source
         return err;
     struct rebuilding rebuilding = {
         .digest = &fresh,
+        .separator = KVS_BUF_INIT(KVS_DIGEST_RECORD_KEY_MAX),
         .last = KVS_BUF_INIT(KVS_DIGEST_RECORD_KEY_MAX),
     };
     err = source->scan(source->ctx, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY, rebuild_visit, &rebuilding);
     err = err ? err : rebuilding.err;
+    if (!err)
+        err = digest_append(&fresh, kvs_buf_slice(&rebuilding.separator), &rebuilding.block);
     if (!err) {
-        add_to_last_block(&rebuilding);
         struct tree old = digest->tree;
         digest->tree = fresh.tree;
         fresh.tree = old;
     }
     tree_done(&fresh.tree);
+    kvs_buf_done(&rebuilding.separator);
     kvs_buf_done(&rebuilding.last);
     return err;
 }

@@ -59,6 +59,24 @@ void digest_add(struct kvs_digest *digest, const struct path *path,
         tree_flag(path);
 }
 
+int digest_append(struct kvs_digest *digest, struct kvs_slice separator,
+                  const struct kvs_fingerprint *block)
+{
+    struct place last;
+    tree_place_of_key(&digest->tree, separator, &last);
+    int err = separator.size == 0 ? 0 : tree_cut(&digest->tree, separator, &last.block);
+    if (err)
+        return err;
+    struct path path;
+    tree_find(&digest->tree, separator, &path);
+    digest_add(digest, &path, block);
+    // The block before, in the same leaf, may be a small one that had no neighbour until now.
+    uint32_t at = path.steps[path.depth - 1].at;
+    if (at > 0 && is_uneven(digest, path.steps[path.depth - 1].node, at - 1))
+        tree_flag(&path);
+    return 0;
+}
+
 int kvs_digest_update(struct kvs_digest *digest, struct kvs_slice key,
                       const struct kvs_digest_sum *old_item, const struct kvs_digest_sum *new_item)
 {

@@ -140,5 +140,8 @@ static inline uint64_t block_min(const struct kvs_digest *digest)
 // Adds to a block and flags it where that makes it uneven.
 void digest_add(struct kvs_digest *digest, const struct path *path,
                 const struct kvs_fingerprint *delta);
+// A new block behind all others. The empty separator is that of the block an empty index has.
+int digest_append(struct kvs_digest *digest, struct kvs_slice separator,
+                  const struct kvs_fingerprint *block);
 
 #endif

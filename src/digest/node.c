@@ -12,8 +12,15 @@ struct node *node_new(bool leaf)
 {
     size_t children = leaf ? 0 : NODE_ENTRIES_MAX;
     struct node *node = calloc(1, sizeof(*node) + children * sizeof(node->children[0]));
-    if (node)
-        node->leaf = leaf;
+    if (!node)
+        return NULL;
+    node->leaf = leaf;
+    node->keys_capacity = KEYS_STEP;
+    node->keys = malloc(node->keys_capacity); // never NULL, be they empty
+    if (!node->keys) {
+        free(node);
+        return NULL;
+    }
     return node;
 }
 
@@ -73,8 +80,7 @@ static bool open_gap(struct node *node, uint32_t at, uint32_t count, uint32_t ke
     uint32_t start = node_key_start(node, at);
     uint32_t end = node_key_start(node, node->size);
     uint32_t behind = node->size - at;
-    if (end > start)
-        memmove(node->keys + start + keys_size, node->keys + start, end - start);
+    memmove(node->keys + start + keys_size, node->keys + start, end - start);
     for (uint32_t i = node->size; i-- > at;)
         node->key_ends[i + count] = node->key_ends[i] + keys_size;
     memmove(&node->prints[at + count], &node->prints[at], behind * sizeof(node->prints[0]));
@@ -92,8 +98,7 @@ static void close_gap(struct node *node, uint32_t at, uint32_t count)
     uint32_t stop = node_key_start(node, at + count);
     uint32_t end = node_key_start(node, node->size);
     uint32_t behind = node->size - at - count;
-    if (end > stop)
-        memmove(node->keys + start, node->keys + stop, end - stop);
+    memmove(node->keys + start, node->keys + stop, end - stop);
     for (uint32_t i = at; i < at + behind; i++)
         node->key_ends[i] = node->key_ends[i + count] - (stop - start);
     memmove(&node->prints[at], &node->prints[at + count], behind * sizeof(node->prints[0]));
@@ -159,8 +164,7 @@ bool node_move(struct node *from, uint32_t from_at, uint32_t count, struct node 
     if (!open_gap(to, to_at, count, keys_size))
         return false;
     uint32_t to_start = node_key_start(to, to_at);
-    if (keys_size > 0)
-        memcpy(to->keys + to_start, from->keys + start, keys_size);
+    memcpy(to->keys + to_start, from->keys + start, keys_size);
     for (uint32_t i = 0; i < count; i++)
         to->key_ends[to_at + i] = from->key_ends[from_at + i] - start + to_start;
     memcpy(&to->prints[to_at], &from->prints[from_at], count * sizeof(to->prints[0]));
