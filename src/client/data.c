@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/uuid.h"
 #include "client/client_internal.h"
 #include "codec/http.h"
@@ -288,6 +289,7 @@ static bool merge_entries(const struct kvs_json *keys, const struct kvs_json *pr
         if (prefix && !next_prefix.key && !read_text(prefix, arena, &next_prefix.key))
             return false;
         if (!prefix || (key && strcmp(next_key.key, next_prefix.key) < 0)) {
+            kvs_assert(key);
             entries[i] = next_key;
             next_key = (struct kvs_client_entry){0};
             key = key->next;

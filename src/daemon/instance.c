@@ -315,6 +315,7 @@ static int register_locked(struct kvs_home *home, const char *config_path,
     kvs_instance_list_done(&list);
     if (err != 0)
         return err;
+    kvs_assert(instance);
     err = save_note(home, instance, ret_message);
     if (err == 0)
         *ret_instance = KVS_TAKE(instance);

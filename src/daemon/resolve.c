@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/slice.h"
 
 static bool has_yaml_ending(const char *word)
@@ -86,6 +87,7 @@ int kvs_config_path_resolve(const char *word, const char *folder,
     err = absolute_path(word, folder, &here, ret_message);
     if (err != 0)
         return err;
+    kvs_assert(here);
     struct kvs_message others = {{0}};
     const struct kvs_instance *other = NULL;
     size_t count = 0;

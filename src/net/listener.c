@@ -78,7 +78,8 @@ static struct kvs_http_address address_from(const struct sockaddr_storage *socka
     }
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sockaddr;
     *ret_port = ntohs(in6->sin6_port);
-    return kvs_http_address_v6(&in6->sin6_addr);
+    return kvs_http_address_v6(
+        &in6->sin6_addr); // NOLINT(clang-analyzer-core.CallAndMessage): filled by the kernel
 }
 
 int net_listener_open(struct net_listener *listener, const char *address, uint16_t port,
@@ -98,7 +99,7 @@ int net_listener_open(struct net_listener *listener, const char *address, uint16
     freeaddrinfo(info);
     if (fd < 0)
         return fail_address(-fd, address, port, ret_message);
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t size = sizeof(bound);
     if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
         (void)address_from(&bound, &listener->port); // only the port is wanted
@@ -171,7 +172,7 @@ static int shed(struct net_listener *listener)
 static bool accept_one(struct kvs_net *net)
 {
     struct net_listener *listener = &net->listener;
-    struct sockaddr_storage sockaddr;
+    struct sockaddr_storage sockaddr = {0};
     socklen_t size = sizeof(sockaddr);
     int fd =
         accept4(listener->fd, (struct sockaddr *)&sockaddr, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -164,18 +164,19 @@ int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
     int err = kvs_http_settings_new(&options->http, &settings, ret_message);
     if (err)
         return err;
-    bool complete = reloads != NULL;
-    for (unsigned i = 0; complete && i < net->loop_count; i++) {
+    if (!reloads)
+        return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
+    for (unsigned i = 0; i < net->loop_count; i++) {
         reloads[i] = malloc(sizeof(*reloads[i]));
-        complete = reloads[i] != NULL;
-    }
-    if (!complete) {
-        for (unsigned i = 0; reloads && i < net->loop_count; i++)
+        if (reloads[i])
+            continue;
+        while (i-- > 0)
             free(reloads[i]);
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
     }
     set_limits(net, options);
     for (unsigned i = 0; i < net->loop_count; i++) {
+        kvs_assert(reloads[i]);
         *reloads[i] = (struct reload){
             .task.run = reload_loop,
             .loop = &net->loops[i],
