@@ -17,7 +17,7 @@
 
 enum {
     GROUP_COUNT_MAX = 4096,
-    GROUP_BYTES_MAX = 16 << 20,
+    GROUP_BYTES_MAX = 16 << 20, // of the batch; the write that reaches it is the group's last
 };
 
 struct kvs_committer {
@@ -72,7 +72,7 @@ void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *wri
     }
 }
 
-// Waits for work and takes a group's worth of it; NULL when stopping and nothing is left.
+// Waits for work and takes at most a group's worth of it; NULL when stopping and nothing is left.
 static struct kvs_write *take(struct kvs_committer *committer)
 {
     (void)pthread_mutex_lock(&committer->lock);
@@ -80,13 +80,9 @@ static struct kvs_write *take(struct kvs_committer *committer)
         (void)pthread_cond_wait(&committer->wake, &committer->lock);
     struct kvs_write *first = committer->first;
     struct kvs_write **link = &committer->first;
-    size_t bytes = 0;
     size_t count = 0;
-    while (*link && count < GROUP_COUNT_MAX && bytes < GROUP_BYTES_MAX) {
-        bytes += (*link)->json.size;
-        count++;
+    for (; *link && count < GROUP_COUNT_MAX; count++)
         link = &(*link)->next;
-    }
     struct kvs_write *rest = *link;
     *link = NULL; // when the link is the queue's head itself, there was nothing to take
     committer->first = rest;
@@ -145,21 +141,40 @@ static void begin_group(struct kvs_committer *committer)
     group->state = committer->node->state;
     group->now_ms = kvs_clock_wall_ms(committer->node->options.clock);
     group->change_count = 0;
+    group->bytes = 0;
     memset(group->overlay, 0, sizeof(group->overlay));
     kvs_store_batch_clear(group->batch);
 }
 
-static void prepare_all(struct kvs_committer *committer, struct kvs_write *first)
+static void prepare(struct kvs_committer *committer, struct kvs_write *write)
 {
-    for (struct kvs_write *write = first; write; write = write->next) {
-        if (write->op == KVS_WRITE_RESUME)
-            write->err = resume_store(committer);
-        else if (committer->failed)
-            write->err = committer->failed;
-        else
-            kvs_group_prepare(&committer->group, write);
+    if (write->op == KVS_WRITE_RESUME) {
+        // Nothing has been prepared while the store was failing, so the group may begin anew with
+        // the state that was read.
+        bool failed = committer->failed != 0;
+        write->err = resume_store(committer);
+        if (failed && !write->err)
+            begin_group(committer);
+    } else if (committer->failed) {
+        write->err = committer->failed;
+    } else {
+        kvs_group_prepare(&committer->group, write);
+    }
+}
+
+// Prepares one write after another until the batch is full, and cuts the list there. Returns what
+// is left for the next group.
+static struct kvs_write *prepare_group(struct kvs_committer *committer, struct kvs_write *first)
+{
+    begin_group(committer);
+    struct kvs_write *last = first;
+    prepare(committer, last);
+    while (last->next && committer->group.bytes < GROUP_BYTES_MAX) {
+        last = last->next;
+        prepare(committer, last);
     }
     kvs_store_iter_free(KVS_TAKE(committer->group.iter));
+    return KVS_TAKE(last->next);
 }
 
 static int commit(struct kvs_committer *committer)
@@ -168,7 +183,7 @@ static int commit(struct kvs_committer *committer)
     struct kvs_node *node = committer->node;
     if (group->change_count == 0)
         return 0;
-    kvs_node_put_state(group->batch, &group->state);
+    kvs_node_put_state(group->batch, &group->key, &group->state);
     int64_t start_ns = kvs_clock_mono_ns(node->options.clock);
     int err = kvs_store_write(node->store, group->batch, node->options.durability);
     if (err) {
@@ -197,6 +212,8 @@ static void publish(struct kvs_node *node, struct kvs_write *first)
         } else if (!write->err && write->removed) {
             kvs_cache_remove(node->cache, write->key);
             kvs_metrics_add(node->options.metrics, KVS_METRIC_EXPIRED_RECORDS, 1);
+        } else if (!write->err && write->stubbed) {
+            kvs_cache_remove(node->cache, write->key);
         } else if (!write->err && write->op == KVS_WRITE_TRIM_LOG) {
             atomic_store(&node->log_floor, write->log_floor);
         }
@@ -206,10 +223,10 @@ static void publish(struct kvs_node *node, struct kvs_write *first)
     kvs_metrics_set(node->options.metrics, KVS_METRIC_LOG_SEQ, (double)node->state.log_seq);
 }
 
-static void run_group(struct kvs_committer *committer, struct kvs_write *first)
+// Returns what did not fit into the group.
+static struct kvs_write *run_group(struct kvs_committer *committer, struct kvs_write *first)
 {
-    begin_group(committer);
-    prepare_all(committer, first);
+    struct kvs_write *rest = prepare_group(committer, first);
     int err = commit(committer);
     if (!err) {
         publish(committer->node, first);
@@ -218,6 +235,7 @@ static void run_group(struct kvs_committer *committer, struct kvs_write *first)
             write->err = write->err ? write->err : err;
     }
     answer_all(first);
+    return rest;
 }
 
 static void *run(void *opaque)
@@ -226,7 +244,8 @@ static void *run(void *opaque)
     (void)pthread_setname_np(pthread_self(), "kvs-commit"); // for people with a debugger only
     struct kvs_write *first = NULL;
     while ((first = take(committer)))
-        run_group(committer, first);
+        while (first)
+            first = run_group(committer, first);
     return NULL;
 }
 
@@ -250,12 +269,16 @@ int kvs_committer_start(struct kvs_node *node, struct kvs_committer **ret_commit
     committer->node = node;
     committer->last = &committer->first;
     committer->group.node = node;
-    kvs_buf_init(&committer->group.key, KVS_NODE_ENTRY_SIZE_MAX);
+    kvs_buf_init(&committer->group.key, KVS_GROUP_SCRATCH_SIZE);
     kvs_buf_init(&committer->group.value, KVS_NODE_ENTRY_SIZE_MAX);
     (void)pthread_mutex_init(&committer->lock, NULL); // neither fails with default attributes
     (void)pthread_cond_init(&committer->wake, NULL);
     committer->group.batch = kvs_store_batch_new(node->store);
-    if (!committer->group.batch || pthread_create(&committer->thread, NULL, run, committer) != 0) {
+    // Scratch once and for all: without a payload no entry can fail for want of memory.
+    bool has_scratch = kvs_buf_reserve(&committer->group.key, KVS_GROUP_SCRATCH_SIZE) &&
+                       kvs_buf_reserve(&committer->group.value, KVS_GROUP_SCRATCH_SIZE);
+    if (!has_scratch || !committer->group.batch ||
+        pthread_create(&committer->thread, NULL, run, committer) != 0) {
         done(committer);
         return KVS_ERR_NOMEM;
     }

@@ -6,7 +6,10 @@
 
 #include "node/node_internal.h"
 
-enum { KVS_GROUP_OVERLAY_SIZE = 256 }; // a power of two
+enum {
+    KVS_GROUP_OVERLAY_SIZE = 256,                    // a power of two
+    KVS_GROUP_SCRATCH_SIZE = KVS_KEY_SIZE_MAX + 128, // any entry but for its payload
+};
 
 struct kvs_group {
     struct kvs_node *node;
@@ -15,8 +18,9 @@ struct kvs_group {
     struct kvs_commit_state state; // becomes the node's when the group is committed
     int64_t now_ms;                // wall clock, read once a group
     size_t change_count;           // entries in the batch that must be committed
-    struct kvs_buf key;            // scratch
-    struct kvs_buf value;          // scratch
+    size_t bytes;                  // of the entries put into the batch
+    struct kvs_buf key;            // scratch of KVS_GROUP_SCRATCH_SIZE
+    struct kvs_buf value;          // scratch, at least as much
     // The group's own earlier writes, newest first: later ones of the same key must see them.
     struct kvs_write *overlay[KVS_GROUP_OVERLAY_SIZE];
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's own small records in KVS_FAMILY_META: who it is, which writers its versions name, and
 // where the last group of writes ended. Layouts: codec/index.h.
+#include "base/assert.h"
 #include "node/node_internal.h"
 
 static const struct kvs_slice key_identity = KVS_SLICE("identity");
@@ -88,16 +89,22 @@ int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message)
     return 0;
 }
 
-void kvs_node_put_state(struct kvs_store_batch *batch, const struct kvs_commit_state *state)
+static void put(struct kvs_store_batch *batch, struct kvs_slice key, struct kvs_buf *scratch)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
-    kvs_commit_state_encode(&value, state);
-    kvs_store_batch_put(batch, KVS_FAMILY_META, key_state, kvs_buf_slice(&value));
+    kvs_assert(scratch->err == 0); // there was room: half a state would be worse than none
+    kvs_store_batch_put(batch, KVS_FAMILY_META, key, kvs_buf_slice(scratch));
+    kvs_buf_clear(scratch);
 }
 
-void kvs_node_put_log_floor(struct kvs_store_batch *batch, uint64_t floor)
+void kvs_node_put_state(struct kvs_store_batch *batch, struct kvs_buf *scratch,
+                        const struct kvs_commit_state *state)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
-    kvs_wire_put_u64be(&value, floor);
-    kvs_store_batch_put(batch, KVS_FAMILY_META, key_log_floor, kvs_buf_slice(&value));
+    kvs_commit_state_encode(scratch, state);
+    put(batch, key_state, scratch);
+}
+
+void kvs_node_put_log_floor(struct kvs_store_batch *batch, struct kvs_buf *scratch, uint64_t floor)
+{
+    kvs_wire_put_u64be(scratch, floor);
+    put(batch, key_log_floor, scratch);
 }

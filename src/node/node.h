@@ -162,6 +162,7 @@ struct kvs_write {
     struct kvs_write *same_hash; // in the group's overlay
     struct kvs_record *pending;  // what this write makes current once its group is committed
     bool removed;                // PURGE: every version of the key goes
+    bool stubbed;                // PURGE: the current version's payload goes
     int64_t due_ms;              // PURGE: the due entry's time
     uint64_t log_floor;          // TRIM_LOG: oldest change to keep
 };

@@ -62,8 +62,10 @@ static inline struct kvs_slice kvs_prefix_slice(const struct kvs_prefix *prefix)
 // meta.c: identity, writers and commit state.
 KVS_MUST_CHECK int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message);
 KVS_MUST_CHECK int kvs_node_load_state(struct kvs_node *node, struct kvs_commit_state *ret_state);
-void kvs_node_put_state(struct kvs_store_batch *batch, const struct kvs_commit_state *state);
-void kvs_node_put_log_floor(struct kvs_store_batch *batch, uint64_t floor);
+// `scratch` is empty and has room.
+void kvs_node_put_state(struct kvs_store_batch *batch, struct kvs_buf *scratch,
+                        const struct kvs_commit_state *state);
+void kvs_node_put_log_floor(struct kvs_store_batch *batch, struct kvs_buf *scratch, uint64_t floor);
 
 // read.c: the current version under a key, whatever its flags, through an iterator of the caller's
 // that may be moved. KVS_ERR_NOT_FOUND when the key has none.
@@ -90,7 +92,9 @@ struct kvs_group;
 // housekeeping.c
 KVS_MUST_CHECK int kvs_housekeeper_start(struct kvs_node *node,
                                          struct kvs_housekeeper **ret_housekeeper);
+// Ends the thread, soon; waking it stays allowed until it is freed.
 void kvs_housekeeper_stop(struct kvs_housekeeper *housekeeper);
+void kvs_housekeeper_free(struct kvs_housekeeper *housekeeper); // after stop
 // The store failed: look after it soon. Thread-safe.
 void kvs_housekeeper_wake(struct kvs_housekeeper *housekeeper);
 

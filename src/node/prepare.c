@@ -107,9 +107,11 @@ static struct kvs_version next_version(struct kvs_group *group, const struct kvs
 
 static void put_scratch(struct kvs_group *group, enum kvs_family family)
 {
-    kvs_assert(group->key.err == 0 || group->key.err == KVS_ERR_NOMEM);
+    kvs_assert(group->key.err == 0);
+    kvs_assert(group->value.err == 0);
     kvs_store_batch_put(group->batch, family, kvs_buf_slice(&group->key),
                         kvs_buf_slice(&group->value));
+    group->bytes += group->key.size + group->value.size;
     kvs_buf_clear(&group->key);
     kvs_buf_clear(&group->value);
     group->change_count++;
@@ -157,10 +159,8 @@ static int add_version(struct kvs_group *group, struct kvs_write *write,
 {
     write->pending = kvs_record_new(write->key, version, KVS_NODE_SELF_WRITER_ID, json);
     // Room first: once the first entry is in the batch, nothing of this write may fail.
-    if (!write->pending || !kvs_buf_reserve(&group->key, KVS_KEY_SIZE_MAX + 64) ||
-        !kvs_buf_reserve(&group->value, KVS_KEY_SIZE_MAX + 64 + json.size)) {
+    if (!write->pending || !kvs_buf_reserve(&group->value, KVS_GROUP_SCRATCH_SIZE + json.size)) {
         kvs_record_unref(KVS_TAKE(write->pending));
-        kvs_buf_clear(&group->key);
         kvs_buf_clear(&group->value);
         return KVS_ERR_NOMEM;
     }
@@ -231,32 +231,45 @@ static int prepare_restore(struct kvs_group *group, struct kvs_write *write,
 
 // ---- Housekeeping's operations
 
-// Removes every version of the key, or, while history must stay, replaces the current one's payload
-// by its hash.
-static int remove_versions(struct kvs_group *group, struct kvs_write *write)
+// Appends the entry keys of every version, each as long as the others.
+static int collect_versions(struct kvs_group *group, struct kvs_slice key, struct kvs_buf *out)
 {
     struct kvs_prefix prefix;
-    kvs_prefix_set(&prefix, write->key);
+    kvs_prefix_set(&prefix, key);
     int err = open_iter(group);
     if (err)
         return err;
     for (kvs_store_iter_seek(group->iter, kvs_prefix_slice(&prefix));
          kvs_store_iter_valid(group->iter) &&
          kvs_slice_starts_with(kvs_store_iter_key(group->iter), kvs_prefix_slice(&prefix));
-         kvs_store_iter_next(group->iter)) {
-        kvs_store_batch_delete(group->batch, KVS_FAMILY_DATA, kvs_store_iter_key(group->iter));
-        group->change_count++;
-    }
+         kvs_store_iter_next(group->iter))
+        kvs_buf_append_slice(out, kvs_store_iter_key(group->iter));
     err = kvs_store_iter_error(group->iter);
+    return err ? err : out->err;
+}
+
+// Removes every version of the key: all or none, for without the newest the ones below would be
+// readable again.
+static int remove_versions(struct kvs_group *group, struct kvs_write *write)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf versions = KVS_BUF_INIT(KVS_NODE_ENTRY_SIZE_MAX);
+    int err = collect_versions(group, write->key, &versions);
     if (err)
         return err;
+    size_t entry_size = write->key.size + KVS_RECORD_SUFFIX_SIZE;
+    for (size_t at = 0; at < versions.size; at += entry_size) {
+        kvs_store_batch_delete(group->batch, KVS_FAMILY_DATA,
+                               kvs_slice(versions.data + at, entry_size));
+        group->change_count++;
+    }
     write->removed = true;
     overlay_add(group, write);
     return 0;
 }
 
-static int put_stub(struct kvs_group *group, struct kvs_write *write,
-                    const struct kvs_record *current)
+// Replaces the payload by its hash while the version must stay.
+static void put_stub(struct kvs_group *group, struct kvs_write *write,
+                     const struct kvs_record *current)
 {
     const struct kvs_record_view view = {.key = write->key,
                                          .version = current->version,
@@ -264,13 +277,8 @@ static int put_stub(struct kvs_group *group, struct kvs_write *write,
                                          .json = kvs_record_json(current)};
     kvs_record_encode_key(&group->key, write->key, &current->version);
     kvs_node_encode_stub(&group->value, kvs_buf_slice(&group->key), &view);
-    if (group->key.err || group->value.err) {
-        kvs_buf_clear(&group->key);
-        kvs_buf_clear(&group->value);
-        return KVS_ERR_NOMEM;
-    }
     put_scratch(group, KVS_FAMILY_DATA);
-    return 0;
+    write->stubbed = true;
 }
 
 static bool count_restorable(void *ctx, uint32_t number, const struct kvs_version *version,
@@ -283,7 +291,8 @@ static bool count_restorable(void *ctx, uint32_t number, const struct kvs_versio
 }
 
 // When the key whose current version is `current` may go altogether: a tombstone when it is old, an
-// expired version at once, unless there is history that someone may still want back.
+// expired version at once, unless there is history that someone may still want back, or the clock
+// has not come as far as the version: then the next write could not know what it must beat (INV-4).
 static int removable_at(struct kvs_group *group, struct kvs_write *write,
                         const struct kvs_record *current, int64_t *ret_at)
 {
@@ -296,7 +305,8 @@ static int removable_at(struct kvs_group *group, struct kvs_write *write,
     uint32_t count = 0;
     int err = kvs_node_history(group->node, write->grant, write->key, KVS_READ_DISK,
                                count_restorable, &history, &count);
-    *ret_at = current->version.expires_at + (history.found ? retention_ms : 0);
+    *ret_at = max_i64(current->version.expires_at + (history.found ? retention_ms : 0),
+                      current->version.timestamp + 1);
     return err;
 }
 
@@ -308,16 +318,18 @@ static int prepare_purge(struct kvs_group *group, struct kvs_write *write,
     bool dead = current && !kvs_version_is_visible(&current->version, group->now_ms);
     if (dead)
         err = removable_at(group, write, current, &at);
+    else if (current)
+        at = current->version.expires_at; // still due then, when the clock was set back meanwhile
     if (dead && !err && at <= group->now_ms)
         err = remove_versions(group, write);
     else if (dead && !err) {
         if ((current->version.flags & (KVS_VERSION_STUB | KVS_VERSION_TOMBSTONE)) == 0)
-            err = put_stub(group, write, current);
+            put_stub(group, write, current);
         put_due(group, at, write->key);
     }
     if (err)
         return err;
-    if (!dead || at != write->due_ms || write->removed) {
+    if (at != write->due_ms || write->removed) {
         kvs_time_key_encode(&group->key, write->due_ms, write->key);
         kvs_store_batch_delete(group->batch, KVS_FAMILY_DUE, kvs_buf_slice(&group->key));
         kvs_buf_clear(&group->key);
@@ -329,14 +341,15 @@ static int prepare_purge(struct kvs_group *group, struct kvs_write *write,
 static int prepare_trim_log(struct kvs_group *group, const struct kvs_write *write)
 {
     uint64_t floor = atomic_load(&group->node->log_floor);
-    kvs_assert(write->log_floor > floor);
+    if (write->log_floor <= floor)
+        return 0; // somebody else has done it
     kvs_change_encode_key(&group->key, floor);
     kvs_change_encode_key(&group->value, write->log_floor);
     kvs_store_batch_delete_range(group->batch, KVS_FAMILY_LOG, kvs_buf_slice(&group->key),
                                  kvs_buf_slice(&group->value));
     kvs_buf_clear(&group->key);
     kvs_buf_clear(&group->value);
-    kvs_node_put_log_floor(group->batch, write->log_floor);
+    kvs_node_put_log_floor(group->batch, &group->value, write->log_floor);
     group->change_count++;
     return 0;
 }
@@ -368,6 +381,7 @@ void kvs_group_prepare(struct kvs_group *group, struct kvs_write *write)
 {
     write->pending = NULL;
     write->removed = false;
+    write->stubbed = false;
     write->err = write->op == KVS_WRITE_TRIM_LOG ? prepare_trim_log(group, write)
                                                  : prepare_on_key(group, write);
 }

@@ -8,6 +8,7 @@
 #include "node/node.h"
 #include "tests/unit/tempdir.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 struct test_clock {
@@ -111,6 +112,49 @@ static inline struct kvs_version put(struct fixture *f, const char *key, const c
     struct kvs_write write = make_write(KVS_WRITE_PUT, key, json);
     assert_int_equal(kvs_node_write_wait(f->node, &write), 0);
     return write.version;
+}
+
+// An executor that, on its first task, holds the commit thread up until it is let go: what is
+// submitted meanwhile lands in one queue. Later tasks are only counted.
+struct stall {
+    struct kvs_executor executor;
+    _Atomic int posted;
+    _Atomic bool let_go;
+};
+
+static inline void stall_post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    (void)task;
+    struct stall *stall = (struct stall *)executor;
+    if (atomic_load(&stall->posted) == 0) {
+        atomic_store(&stall->posted, 1);
+        while (!atomic_load(&stall->let_go))
+            (void)sched_yield();
+    } else {
+        atomic_fetch_add(&stall->posted, 1);
+    }
+}
+
+static inline void submit(struct fixture *f, struct stall *stall, struct kvs_write *write)
+{
+    write->executor = &stall->executor;
+    kvs_node_write(f->node, write);
+}
+
+// Returns when the commit thread is held up, by `write`.
+static inline void stall_with(struct fixture *f, struct stall *stall, struct kvs_write *write)
+{
+    *stall = (struct stall){.executor = {stall_post}};
+    submit(f, stall, write);
+    while (atomic_load(&stall->posted) == 0)
+        (void)sched_yield();
+}
+
+static inline void let_go(struct stall *stall, int submitted)
+{
+    atomic_store(&stall->let_go, true);
+    while (atomic_load(&stall->posted) < submitted)
+        (void)sched_yield();
 }
 
 static inline int delete_key(struct fixture *f, const char *key)

@@ -131,6 +131,53 @@ static void housekeeping_reclaims_many_and_then_writes_nothing(void **state)
     assert_in_range(stored_versions(f), 0, COUNT); // an estimate, but not all of them
 }
 
+static void a_purge_ahead_of_the_clock_is_done_later(void **state)
+{
+    struct fixture *f = *state;
+    put_with_ttl(f, "a", "1", 1000);
+    struct kvs_write purge = make_write(KVS_WRITE_PURGE, "a", NULL);
+    purge.due_ms = TEST_START_MS + 1000; // housekeeping saw it due; then the clock was set back
+    assert_int_equal(kvs_node_write_wait(f->node, &purge), 0);
+    assert_value(f, "a", "1");
+    advance(f, 1001);
+    assert_int_equal(kvs_node_housekeep(f->node), 0);
+    assert_history(f, "a", "");
+    assert_int_equal(kvs_metrics_counter(f->metrics, KVS_METRIC_EXPIRED_RECORDS), 1);
+}
+
+static void a_key_ahead_of_the_clock_keeps_its_order_beyond_its_expiry(void **state)
+{
+    struct fixture *f = *state;
+    int64_t last = 0;
+    for (int i = 0; i < 10; i++) { // within one millisecond
+        struct kvs_write write = make_write(KVS_WRITE_PUT, "a", "1");
+        write.ttl_ms = 1;
+        assert_int_equal(kvs_node_write_wait(f->node, &write), 0);
+        last = write.version.timestamp;
+    }
+    advance(f, 1);
+    assert_int_equal(kvs_node_housekeep(f->node), 0);
+    assert_int_equal(get_error(f, "a"), KVS_ERR_NOT_FOUND);
+    assert_true(put(f, "a", "2").timestamp > last);
+    put_with_ttl(f, "a", "3", 1);
+    advance(f, 2 * TEST_RETENTION_MS);
+    assert_int_equal(kvs_node_housekeep(f->node), 0);
+    assert_history(f, "a", "");
+}
+
+static void what_was_reclaimed_does_not_come_back_with_the_clock(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    put_with_ttl(f, "a", "2", 1000);
+    advance(f, 1000);
+    assert_int_equal(kvs_node_housekeep(f->node), 0);
+    advance(f, -1000);
+    assert_int_equal(get_error(f, "a"), KVS_ERR_NOT_FOUND);
+    fixture_restart(f);
+    assert_int_equal(get_error(f, "a"), KVS_ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +189,9 @@ int main(void)
         TEST(history_below_an_expired_version_goes_after_the_retention),
         TEST(a_tombstone_keeps_history_until_it_is_old),
         TEST(housekeeping_reclaims_many_and_then_writes_nothing),
+        TEST(a_purge_ahead_of_the_clock_is_done_later),
+        TEST(a_key_ahead_of_the_clock_keeps_its_order_beyond_its_expiry),
+        TEST(what_was_reclaimed_does_not_come_back_with_the_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

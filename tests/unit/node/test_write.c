@@ -65,6 +65,32 @@ static void a_group_sees_its_own_earlier_writes(void **state)
     free(writes);
 }
 
+static void a_flood_of_restores_is_committed_in_groups_of_bounded_size(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 40, VALUE_SIZE = 1 << 20 }; // nothing in such a write says how large it becomes
+    char *json = malloc(VALUE_SIZE + 1);
+    memset(json, '1', VALUE_SIZE);
+    json[VALUE_SIZE] = '\0';
+    put(f, "a", json);
+    struct kvs_write writes[COUNT];
+    struct kvs_write first = make_write(KVS_WRITE_PUT, "b", "1");
+    struct stall stall;
+    stall_with(f, &stall, &first);
+    uint64_t before = kvs_metrics_counter(f->metrics, KVS_METRIC_COMMITS);
+    for (int i = 0; i < COUNT; i++) {
+        writes[i] = make_write(KVS_WRITE_RESTORE, "a", NULL);
+        writes[i].revision = 1;
+        submit(f, &stall, &writes[i]);
+    }
+    let_go(&stall, COUNT + 1);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(writes[i].err, 0);
+    assert_int_equal(kvs_metrics_counter(f->metrics, KVS_METRIC_COMMITS) - before, 3);
+    assert_value(f, "a", json);
+    free(json);
+}
+
 static void conditions_hold_or_refuse(void **state)
 {
     struct fixture *f = *state;
@@ -194,6 +220,7 @@ int main(void)
         TEST(a_put_is_read_back_and_survives_a_restart),
         TEST(a_write_beats_what_it_replaces_whatever_the_clock_says),
         TEST(a_group_sees_its_own_earlier_writes),
+        TEST(a_flood_of_restores_is_committed_in_groups_of_bounded_size),
         TEST(conditions_hold_or_refuse),
         TEST(deleting_hides_and_deleting_twice_is_not_found),
         TEST(history_is_newest_first_bounded_and_restorable),
