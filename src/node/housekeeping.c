@@ -15,14 +15,15 @@ enum {
     LOG_SLACK = 100000,         // trim in steps of this many changes
     TIME_INDEX_SLACK = 1000000, // stale entries that are not worth a compaction
     PURGES_MAX = 100000,        // a round, so that a flood of expiries cannot starve the rest
+    DUE_KEY_SIZE_MAX = 8 + KVS_KEY_SIZE_MAX,
 };
 
 struct kvs_housekeeper {
     struct kvs_node *node;
     pthread_t thread;
-    pthread_mutex_t lock; // guards the two flags
+    pthread_mutex_t lock; // guards `woken`; `stopping` is set under it
     pthread_cond_t wake;
-    bool stopping;
+    _Atomic bool stopping;
     bool woken;
 };
 
@@ -69,12 +70,22 @@ int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)
 // ---- The rounds' parts
 
 struct due_batch {
+    char next_bytes[DUE_KEY_SIZE_MAX + 1];
+    struct kvs_slice next; // where the batch after this one begins
     size_t count;
     struct kvs_write writes[KVS_NODE_PURGE_BATCH];
     char keys[KVS_NODE_PURGE_BATCH][KVS_KEY_SIZE_MAX];
 };
 
-// The next due entries, oldest first.
+static void set_next(struct due_batch *batch, struct kvs_slice entry_key)
+{
+    memcpy(batch->next_bytes, entry_key.data, entry_key.size);
+    batch->next_bytes[entry_key.size] = '\0'; // the first key behind it
+    batch->next = kvs_slice(batch->next_bytes, entry_key.size + 1);
+}
+
+// The due entries from batch->next on, oldest first. A round goes over each entry once: one that
+// cannot be dealt with stays and holds up no other.
 static int collect_due(struct kvs_node *node, struct due_batch *batch)
 {
     int64_t now_ms = kvs_clock_wall_ms(node->options.clock);
@@ -84,16 +95,19 @@ static int collect_due(struct kvs_node *node, struct due_batch *batch)
     if (!iter)
         return KVS_ERR_NOMEM;
     batch->count = 0;
-    for (kvs_store_iter_seek(iter, KVS_SLICE_EMPTY);
+    for (kvs_store_iter_seek(iter, batch->next);
          batch->count < KVS_NODE_PURGE_BATCH && kvs_store_iter_valid(iter);
          kvs_store_iter_next(iter)) {
         int64_t due_ms = 0;
         struct kvs_slice key;
         if (!kvs_time_key_decode(kvs_store_iter_key(iter), &due_ms, &key) ||
-            key.size > KVS_KEY_SIZE_MAX)
-            return KVS_ERR_CORRUPT;
+            key.size > KVS_KEY_SIZE_MAX) {
+            kvs_node_report_corrupt(node, kvs_store_iter_key(iter));
+            continue;
+        }
         if (due_ms > now_ms)
             break;
+        set_next(batch, kvs_store_iter_key(iter));
         size_t i = batch->count++;
         memcpy(batch->keys[i], key.data, key.size);
         batch->writes[i] = (struct kvs_write){
@@ -102,23 +116,30 @@ static int collect_due(struct kvs_node *node, struct due_batch *batch)
     return kvs_store_iter_error(iter);
 }
 
+// Not when the node closes, nor when the store takes no writes.
+static bool may_go_on(struct kvs_node *node)
+{
+    return atomic_load(&node->writable) && !atomic_load(&node->housekeeper->stopping);
+}
+
 static int purge_due(struct kvs_node *node)
 {
     KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
     if (!batch)
         return KVS_ERR_NOMEM;
-    size_t purged = 0;
+    batch->next = KVS_SLICE_EMPTY;
+    size_t seen = 0;
+    int first_err = 0;
     do {
         int err = collect_due(node, batch);
         if (err)
             return err;
         wait_for(node, batch->writes, batch->count);
         for (size_t i = 0; i < batch->count; i++)
-            if (batch->writes[i].err)
-                return batch->writes[i].err;
-        purged += batch->count;
-    } while (batch->count == KVS_NODE_PURGE_BATCH && purged < PURGES_MAX);
-    return 0;
+            first_err = first_err ? first_err : batch->writes[i].err;
+        seen += batch->count;
+    } while (batch->count == KVS_NODE_PURGE_BATCH && seen < PURGES_MAX && may_go_on(node));
+    return first_err;
 }
 
 static int trim_log(struct kvs_node *node)
@@ -148,12 +169,12 @@ int kvs_node_housekeep(struct kvs_node *node)
         struct kvs_write write = {.op = KVS_WRITE_RESUME};
         return kvs_node_write_wait(node, &write);
     }
-    int err = purge_due(node);
-    if (!err)
-        err = trim_log(node);
-    if (!err)
-        err = compact_time_index(node);
-    return err;
+    // Each part does what it can: a damaged record must not let the log grow for ever.
+    int first_err = purge_due(node);
+    int err = may_go_on(node) ? trim_log(node) : 0;
+    first_err = first_err ? first_err : err;
+    err = may_go_on(node) ? compact_time_index(node) : 0;
+    return first_err ? first_err : err;
 }
 
 // ---- The thread
@@ -202,36 +223,40 @@ int kvs_housekeeper_start(struct kvs_node *node, struct kvs_housekeeper **ret_ho
     (void)pthread_cond_init(&housekeeper->wake, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     (void)pthread_mutex_init(&housekeeper->lock, NULL);
+    *ret_housekeeper = housekeeper; // the thread looks for itself there
     if (pthread_create(&housekeeper->thread, NULL, run, housekeeper) != 0) {
+        *ret_housekeeper = NULL;
         (void)pthread_cond_destroy(&housekeeper->wake);
         (void)pthread_mutex_destroy(&housekeeper->lock);
         free(housekeeper);
         return KVS_ERR_NOMEM;
     }
-    *ret_housekeeper = housekeeper;
     return 0;
-}
-
-static void signal_flag(struct kvs_housekeeper *housekeeper, bool *flag)
-{
-    (void)pthread_mutex_lock(&housekeeper->lock);
-    *flag = true;
-    (void)pthread_mutex_unlock(&housekeeper->lock);
-    (void)pthread_cond_signal(&housekeeper->wake);
 }
 
 void kvs_housekeeper_wake(struct kvs_housekeeper *housekeeper)
 {
-    if (housekeeper)
-        signal_flag(housekeeper, &housekeeper->woken);
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    housekeeper->woken = true;
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    (void)pthread_cond_signal(&housekeeper->wake);
 }
 
 void kvs_housekeeper_stop(struct kvs_housekeeper *housekeeper)
 {
     if (!housekeeper)
         return;
-    signal_flag(housekeeper, &housekeeper->stopping);
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    atomic_store(&housekeeper->stopping, true);
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    (void)pthread_cond_signal(&housekeeper->wake);
     kvs_assert(pthread_join(housekeeper->thread, NULL) == 0);
+}
+
+void kvs_housekeeper_free(struct kvs_housekeeper *housekeeper)
+{
+    if (!housekeeper)
+        return;
     (void)pthread_cond_destroy(&housekeeper->wake);
     (void)pthread_mutex_destroy(&housekeeper->lock);
     free(housekeeper);

@@ -80,7 +80,8 @@ void kvs_node_close(struct kvs_node *node)
     if (!node)
         return;
     kvs_housekeeper_stop(node->housekeeper);
-    kvs_committer_stop(node->committer);
+    kvs_committer_stop(node->committer); // what it still commits may fail and wake housekeeping
+    kvs_housekeeper_free(node->housekeeper);
     kvs_cache_free(node->cache);
     kvs_store_close(node->store);
     free(node->data_dir);

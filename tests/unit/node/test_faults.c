@@ -3,7 +3,12 @@
 // and it recovers by itself when the store does.
 #include "tests/unit/node/fixture.h"
 
+#include "codec/index.h"
 #include "store/fault.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <pthread.h>
 
 static struct kvs_store *faulty; // the store of the node under test
 
@@ -139,6 +144,126 @@ static void housekeeping_that_fails_harms_nothing(void **state)
     assert_history(f, "a", "");
 }
 
+static void a_write_behind_a_resume_counts_on_from_what_was_found(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    kvs_fault_set(faulty, KVS_FAULT_RESUME, 0, KVS_FAULT_FOREVER, KVS_ERR_IO);
+    kvs_fault_set(faulty, KVS_FAULT_SYNC, 0, 1, KVS_ERR_IO);
+    assert_int_equal(try_put(f, "a", "2"), KVS_ERR_IO); // and yet it is there, as change 2
+    struct stall stall;
+    struct kvs_write refused = make_write(KVS_WRITE_PUT, "b", "1");
+    struct kvs_write resume = {.op = KVS_WRITE_RESUME};
+    struct kvs_write write = make_write(KVS_WRITE_PUT, "a", "3");
+    stall_with(f, &stall, &refused);
+    kvs_fault_clear(faulty);
+    submit(f, &stall, &resume);
+    submit(f, &stall, &write);
+    let_go(&stall, 3);
+    assert_int_equal(refused.err, KVS_ERR_IO);
+    assert_int_equal(resume.err, 0);
+    assert_int_equal(write.err, 0);
+    assert_int_equal(write.version.writer_seq, 3);
+    struct kvs_node_status status;
+    assert_int_equal(kvs_node_status(f->node, &status), 0);
+    assert_int_equal(status.log_seq, 3);
+    assert_history(f, "a", "3 2 1");
+}
+
+static void a_purge_that_fails_halfway_uncovers_nothing(void **state)
+{
+    struct fixture *f = *state;
+    for (int64_t skip = 0; skip < 12; skip++) {
+        put(f, "a", "1");
+        put(f, "a", "2");
+        assert_int_equal(delete_key(f, "a"), 0);
+        atomic_fetch_add(&f->clock.wall_ms, 2 * TEST_RETENTION_MS);
+        kvs_fault_set(faulty, KVS_FAULT_ITER_MOVE, skip, 1, KVS_ERR_IO);
+        int err = kvs_node_housekeep(f->node);
+        kvs_fault_clear(faulty);
+        assert_true(err == 0 || err == KVS_ERR_IO);
+        fixture_restart(f); // nothing cached
+        assert_int_equal(get_error(f, "a"), KVS_ERR_NOT_FOUND);
+        assert_int_equal(kvs_node_housekeep(f->node), 0);
+        assert_history(f, "a", "");
+    }
+}
+
+// More than one batch of keys whose records are damaged, due before a sound one.
+static void damaged_records_do_not_keep_others_from_being_reclaimed(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 300 };
+    struct kvs_store_batch *batch = kvs_store_batch_new(faulty);
+    struct kvs_buf entry = KVS_BUF_INIT(4096);
+    for (int i = 0; i < COUNT; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "damaged%d", i);
+        const struct kvs_version version = {.timestamp = 1};
+        kvs_record_encode_key(&entry, kvs_slice_from_str(key), &version);
+        kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_buf_slice(&entry), KVS_SLICE("damaged"));
+        kvs_buf_clear(&entry);
+        kvs_time_key_encode(&entry, 1, kvs_slice_from_str(key));
+        kvs_store_batch_put(batch, KVS_FAMILY_DUE, kvs_buf_slice(&entry), KVS_SLICE_EMPTY);
+        kvs_buf_clear(&entry);
+    }
+    kvs_store_batch_put(batch, KVS_FAMILY_DUE, KVS_SLICE("short"), KVS_SLICE_EMPTY);
+    assert_int_equal(kvs_store_write(faulty, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+    kvs_buf_done(&entry);
+    struct kvs_write write = make_write(KVS_WRITE_PUT, "sound", "1");
+    write.ttl_ms = 1000;
+    assert_int_equal(kvs_node_write_wait(f->node, &write), 0);
+    atomic_fetch_add(&f->clock.wall_ms, 1001);
+    assert_int_equal(kvs_node_housekeep(f->node), KVS_ERR_CORRUPT);
+    assert_history(f, "sound", "");
+    assert_true(is_writable(f));
+}
+
+// Runs beside kvs_node_close, which waits for the commit thread that this one holds up.
+static void *let_go_when_housekeeping_has_ended(void *opaque)
+{
+    struct stall *stall = opaque;
+    const char *path = "/proc/self/task";
+    for (int threads = INT_MAX; threads > 0;) {
+        threads = 0;
+        DIR *tasks = opendir(path);
+        assert_non_null(tasks);
+        for (struct dirent *task = readdir(tasks); task; task = readdir(tasks)) {
+            char name[300];
+            char comm[32] = "";
+            (void)snprintf(name, sizeof(name), "%s/%s/comm", path, task->d_name);
+            FILE *file = fopen(name, "r");
+            if (file && fgets(comm, sizeof(comm), file))
+                threads += strcmp(comm, "kvs-housekeep\n") == 0;
+            if (file)
+                (void)fclose(file);
+        }
+        (void)closedir(tasks);
+    }
+    atomic_store(&stall->let_go, true);
+    return NULL;
+}
+
+static void closing_answers_writes_that_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct stall stall;
+    struct kvs_write first = make_write(KVS_WRITE_PUT, "a", "1");
+    struct kvs_write second = make_write(KVS_WRITE_PUT, "a", "2");
+    stall_with(f, &stall, &first);
+    submit(f, &stall, &second);
+    kvs_fault_set(faulty, KVS_FAULT_WRITE, 0, 1, KVS_ERR_IO);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, let_go_when_housekeeping_has_ended, &stall), 0);
+    kvs_node_close(f->node);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(first.err, 0);
+    assert_int_equal(second.err, KVS_ERR_IO);
+    fixture_open(f);
+    assert_value(f, "a", "1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +274,10 @@ int main(void)
         TEST(a_read_error_is_an_error_not_an_absence),
         TEST(a_cached_read_says_again_instead_of_waiting),
         TEST(housekeeping_that_fails_harms_nothing),
+        TEST(a_write_behind_a_resume_counts_on_from_what_was_found),
+        TEST(a_purge_that_fails_halfway_uncovers_nothing),
+        TEST(damaged_records_do_not_keep_others_from_being_reclaimed),
+        TEST(closing_answers_writes_that_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
