@@ -402,7 +402,7 @@ static void reading_end(void *ctx)
 static void a_filter_may_read_the_store_until_it_is_closed(void **state)
 {
     struct fixture *f = *state;
-    struct reading_filter filter = {NULL};
+    struct reading_filter filter = {.store = NULL};
     fixture_close(f);
     f->options.filters[DATA] =
         (struct kvs_store_filter){&filter, reading_begin, reading_decide, reading_end};
