@@ -78,8 +78,8 @@ static struct kvs_http_address address_from(const struct sockaddr_storage *socka
     }
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sockaddr;
     *ret_port = ntohs(in6->sin6_port);
-    return kvs_http_address_v6(
-        &in6->sin6_addr); // NOLINT(clang-analyzer-core.CallAndMessage): filled by the kernel
+    // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): the kernel has filled it
+    return kvs_http_address_v6(&in6->sin6_addr);
 }
 
 int net_listener_open(struct net_listener *listener, const char *address, uint16_t port,
