@@ -138,7 +138,6 @@ struct cutting {
         struct kvs_fingerprint left;
         size_t separator_end;
     } cut[CUTS_MAX];
-    int err;
 };
 
 static uint64_t piece_end(const struct cutting *cutting, uint64_t piece)
@@ -150,10 +149,8 @@ static uint64_t piece_end(const struct cutting *cutting, uint64_t piece)
 
 static bool cut_here(struct cutting *cutting, struct kvs_slice key)
 {
-    if (kvs_slice_cmp(kvs_buf_slice(&cutting->before), key) >= 0) {
-        cutting->err = KVS_ERR_CORRUPT;
+    if (kvs_slice_cmp(kvs_buf_slice(&cutting->before), key) >= 0)
         return false;
-    }
     kvs_buf_append_slice(&cutting->separators,
                          separator_between(kvs_buf_slice(&cutting->before), key));
     cutting->cut[cutting->cuts].left = cutting->piece;
@@ -181,10 +178,9 @@ static int read_cuts(const struct kvs_digest_source *source, const struct place 
                      struct cutting *cutting)
 {
     int err = source->scan(source->ctx, place->first, place->end, cut_visit, cutting);
-    err = err ? err : cutting->err;
     err = err ? err : cutting->before.err;
     err = err ? err : cutting->separators.err;
-    // Fewer records than were counted, or a key from elsewhere.
+    // Fewer records than were counted, or not in order.
     if (!err && cutting->cuts < CUTS_MAX && cutting->cuts + 1 < cutting->pieces)
         err = KVS_ERR_CORRUPT;
     return err;

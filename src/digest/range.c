@@ -120,17 +120,20 @@ static void put_border(struct splitting *s, struct kvs_slice separator,
     s->next++;
 }
 
-// A border between blocks costs no reading: good enough when it is near.
+// A border between blocks costs no reading: good enough when it is near, which is a quarter of a
+// part, so that it is always behind the last border and before the end.
 static bool snap(struct splitting *s, const struct place *place, uint64_t rank)
 {
     uint64_t near = (s->all.count - s->below.count) / s->pieces / 4;
     uint64_t start = place->below.count;
     uint64_t stop = start + place->block.count;
-    if (rank - start <= near && start > s->behind.count) {
+    if (rank - start <= near) {
+        kvs_assert(start > s->behind.count);
         put_border(s, place->first, &place->below);
         return true;
     }
-    if (stop - rank <= near && stop < s->all.count) {
+    if (stop - rank <= near) {
+        kvs_assert(stop < s->all.count);
         struct kvs_fingerprint border = place->below;
         fingerprint_add(&border, &place->block);
         put_border(s, place->end, &border);

@@ -32,9 +32,14 @@ static void a_checkpoint_and_the_tail_give_the_index_without_reading_a_key(void 
         struct kvs_digest *digest = new_digest(4);
         fill(model, digest, 5000, seed * 800);
         char key[MODEL_KEY_MAX];
-        if (seed % 2) // uneven blocks survive, and are put right later
+        if (seed % 2) { // uneven blocks survive, and are put right later
             for (int i = 0; i < 200; i++)
                 both_put(model, digest, model_some_key(model, 100, key));
+            struct place place;
+            tree_place_of_key(&digest->tree, KVS_SLICE_EMPTY, &place);
+            for (uint64_t i = 0; i < place.block.count; i++)
+                both_remove(model, digest, 0);
+        }
         KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(BUF_MAX);
         kvs_digest_checkpoint(digest, 1000 + seed, &bytes);
         assert_int_equal(bytes.err, 0);
@@ -208,6 +213,55 @@ static void nonsense_with_a_right_checksum_is_refused(void **state)
     }
 }
 
+static void put_block(struct kvs_buf *out, char common, const char *rest)
+{
+    static const char count_and_sum[17] = {1};
+    kvs_buf_append_char(out, common);
+    kvs_buf_append_char(out, (char)strlen(rest));
+    kvs_buf_append_str(out, rest);
+    kvs_buf_append(out, count_and_sum, sizeof(count_and_sum));
+}
+
+static void separators_have_one_form_and_ascend(void **state)
+{
+    (void)state;
+    static const struct {
+        char common;
+        const char *rest;
+        int err;
+    } thirds[] = {
+        {1, "d", 0},                // ac, ad
+        {2, "d", 0},                // ac, acd
+        {0, "b", 0},                // ac, b
+        {0, "ad", KVS_ERR_CORRUPT}, // shares a byte and does not say so
+        {0, "ab", KVS_ERR_CORRUPT},
+        {1, "b", KVS_ERR_CORRUPT},
+        {1, "c", KVS_ERR_CORRUPT},
+        {2, "", KVS_ERR_CORRUPT},
+        {0, "", KVS_ERR_CORRUPT},
+        {3, "d", KVS_ERR_CORRUPT},
+    };
+    uint64_t log_seq;
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(thirds); i++) {
+        KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(BUF_MAX);
+        KVS_CLEANUP(kvs_digest_freep) struct kvs_digest *digest = NULL;
+        kvs_buf_append(&bytes, fixture, BODY_AT + 8);
+        kvs_buf_append_char(&bytes, 3);
+        put_block(&bytes, 0, "");
+        put_block(&bytes, 0, "ac");
+        put_block(&bytes, thirds[i].common, thirds[i].rest);
+        sign(&bytes);
+        assert_int_equal(restore(2, kvs_buf_slice(&bytes), &log_seq, &digest), thirds[i].err);
+        assert_true(thirds[i].err || kvs_digest_root(digest).count == 3);
+    }
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf none = KVS_BUF_INIT(BUF_MAX);
+    struct kvs_digest *digest = NULL;
+    kvs_buf_append(&none, fixture, BODY_AT + 8);
+    kvs_buf_append_char(&none, 0); // no block at all
+    sign(&none);
+    assert_int_equal(restore(2, kvs_buf_slice(&none), &log_seq, &digest), KVS_ERR_CORRUPT);
+}
+
 static void absurd_counts_are_refused(void **state)
 {
     (void)state;
@@ -315,6 +369,7 @@ int main(void)
         cmocka_unit_test(format_1_stays_readable),
         cmocka_unit_test(damage_is_found_and_a_newer_format_named),
         cmocka_unit_test(nonsense_with_a_right_checksum_is_refused),
+        cmocka_unit_test(separators_have_one_form_and_ascend),
         cmocka_unit_test(absurd_counts_are_refused),
         cmocka_unit_test(a_scrub_finds_each_wrong_block_and_puts_it_right),
         cmocka_unit_test(a_scrub_survives_changes_and_errors_between_its_steps),

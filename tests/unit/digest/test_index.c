@@ -175,6 +175,14 @@ static void a_range_reads_at_most_two_blocks(void **state)
     tree_place_of_rank(&digest->tree, model->count / 2, &place);
     assert_same_range(model, digest, place.first, place.end);
     assert_int_equal(model->reads, before); // whole blocks
+    while (place.block.count < 4)           // all but one of its records: nothing else of it
+        tree_place_of_key(&digest->tree, place.end, &place);
+    struct kvs_slice second = model_key(model, model_find(model, place.first) + 1);
+    assert_same_range(model, digest, second, place.end);
+    struct kvs_slice last = model_key(model, model_find(model, place.end) - 1);
+    before = model->reads;
+    assert_same_range(model, digest, second, last);
+    assert_int_equal(model->reads - before, place.block.count - 2);
     kvs_digest_free(digest);
     free(model);
 }

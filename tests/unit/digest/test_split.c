@@ -120,6 +120,23 @@ static void a_large_range_is_cut_without_reading_a_record(void **state)
     free(model);
 }
 
+static void a_block_is_read_no_further_than_its_last_border(void **state)
+{
+    (void)state;
+    struct model *model = model_new(6);
+    struct kvs_digest *digest = new_digest(50);
+    char key[MODEL_KEY_MAX];
+    while (model->count < 100)
+        both_put(model, digest, model_some_key(model, 100000, key));
+    struct kvs_digest_source source = model_source(model);
+    assert_int_equal(kvs_digest_rebuild(digest, &source), 0); // two blocks of 50
+    model->reads = 0;
+    check_split(model, digest, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY, 3);
+    assert_int_equal(model->reads, 34 + 17); // borders at 33 and 66
+    kvs_digest_free(digest);
+    free(model);
+}
+
 static void separators_are_as_short_as_possible(void **state)
 {
     (void)state;
@@ -186,6 +203,7 @@ int main(void)
         cmocka_unit_test(parts_cover_any_range_evenly),
         cmocka_unit_test(parts_are_cut_where_maintenance_has_not_been_yet),
         cmocka_unit_test(a_large_range_is_cut_without_reading_a_record),
+        cmocka_unit_test(a_block_is_read_no_further_than_its_last_border),
         cmocka_unit_test(separators_are_as_short_as_possible),
         cmocka_unit_test(the_visitor_can_stop),
         cmocka_unit_test(an_error_of_the_source_is_handed_on),
