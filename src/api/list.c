@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /kv/{prefix}/ and GET /kv/_range: keys in byte order, in pages. A page ends at `limit`
-// entries or when its body has reached PAGE_BYTES; "next" is then a cursor, else null. The cursor
-// names the first entry of the next page, so that pages neither repeat nor skip what stays in
-// place.
+// entries, when its body has reached PAGE_BYTES or after KEYS_WALKED_MAX keys, shown or not; "next"
+// is then a cursor, else null. The cursor names the first entry of the next page, so that pages
+// neither repeat nor skip what stays in place.
 //
 // Scans always run on a worker: what they walk over (deleted keys, rolled-up subtrees) has no bound
 // that the caller knows.
@@ -12,6 +12,8 @@
 
 enum {
     PAGE_BYTES = 4 * 1024 * 1024, // a page ends early behind the entry that reaches it
+    // A page ends, even an empty one: deleted keys must not keep a worker busy for minutes.
+    KEYS_WALKED_MAX = 100000,
     PREFIX_SIZE_MAX = KVS_KEY_SIZE_MAX + 1,
     CURSOR_SIZE_MAX = 2 * PREFIX_SIZE_MAX,
     PREFIXES_BYTES_MAX = 8 * 1024 * 1024, // above 1000 prefixes, every byte of them escaped
@@ -107,6 +109,12 @@ static bool visit_pair(void *ctx, struct kvs_slice key, const struct kvs_version
     return true;
 }
 
+static void pause_at(void *ctx, struct kvs_slice key)
+{
+    struct page *page = ctx;
+    kvs_api_cursor_append(&page->next, key);
+}
+
 static bool scan_is_empty(const struct kvs_node_scan *scan)
 {
     return scan->end.size > 0 && kvs_slice_cmp(scan->first, scan->end) >= 0;
@@ -130,6 +138,8 @@ static int scan(struct kvs_api_call *call, enum kvs_read_mode mode, struct page 
     struct kvs_node_scan scan = page->input->scan;
     scan.visit = visit;
     scan.visit_prefix = visit_prefix;
+    scan.keys_max = KEYS_WALKED_MAX;
+    scan.pause = pause_at;
     scan.ctx = page;
     response->status = 200;
     response->content_type = "application/json";

@@ -106,6 +106,10 @@ struct kvs_node_scan {
     // With a delimiter: called once for each rolled-up prefix (which ends with the delimiter) in
     // which something is visible, in order with the keys. Return false to stop.
     bool (*visit_prefix)(void *ctx, struct kvs_slice prefix);
+    // With keys_max > 0: after so many keys, seen by the visitors or not, the scan ends early and
+    // says where another one goes on.
+    uint32_t keys_max;
+    void (*pause)(void *ctx, struct kvs_slice key);
     void *ctx;
 };
 // KVS_ERR_AGAIN may come after some visits: the caller then starts over.

@@ -90,7 +90,8 @@ struct walk {
     struct kvs_store_iter *iter;
     int64_t now_ms;
     struct kvs_prefix key; // of the entry under the iterator: user key + NUL
-    bool stopped;          // the visitor has enough
+    uint32_t keys_walked;
+    bool stopped; // the visitor has enough
 };
 
 // Reads the user key under the iterator; false when the entry is none of ours.
@@ -184,6 +185,10 @@ static int walk_keys(struct walk *walk)
         if (!kvs_slice_starts_with(key, scan->prefix) ||
             (scan->end.size > 0 && kvs_slice_cmp(key, scan->end) >= 0))
             return 0;
+        if (scan->keys_max > 0 && walk->keys_walked++ == scan->keys_max) {
+            scan->pause(scan->ctx, key);
+            return 0;
+        }
         int err = visit_key(walk);
         if (err)
             return err;
