@@ -6,6 +6,8 @@
 
 #include <xxhash.h>
 
+enum { DAMAGED_RETRY_MS = 60 * 60 * 1000 };
+
 // ---- What is current
 
 static struct kvs_write **overlay_bucket(struct kvs_group *group, struct kvs_slice key)
@@ -310,6 +312,21 @@ static int removable_at(struct kvs_group *group, struct kvs_write *write,
     return err;
 }
 
+static void delete_due(struct kvs_group *group, const struct kvs_write *write)
+{
+    kvs_time_key_encode(&group->key, write->due_ms, write->key);
+    kvs_store_batch_delete(group->batch, KVS_FAMILY_DUE, kvs_buf_slice(&group->key));
+    kvs_buf_clear(&group->key);
+    group->change_count++;
+}
+
+// A damaged record is looked at again later, lest it be reported with every round.
+static void postpone(struct kvs_group *group, const struct kvs_write *write)
+{
+    delete_due(group, write);
+    put_due(group, group->now_ms + DAMAGED_RETRY_MS, write->key);
+}
+
 static int prepare_purge(struct kvs_group *group, struct kvs_write *write,
                          const struct kvs_record *current)
 {
@@ -329,12 +346,8 @@ static int prepare_purge(struct kvs_group *group, struct kvs_write *write,
     }
     if (err)
         return err;
-    if (at != write->due_ms || write->removed) {
-        kvs_time_key_encode(&group->key, write->due_ms, write->key);
-        kvs_store_batch_delete(group->batch, KVS_FAMILY_DUE, kvs_buf_slice(&group->key));
-        kvs_buf_clear(&group->key);
-        group->change_count++;
-    }
+    if (at != write->due_ms || write->removed)
+        delete_due(group, write);
     return 0;
 }
 
@@ -358,10 +371,14 @@ static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
 {
     KVS_CLEANUP(kvs_record_unrefp) struct kvs_record *current = NULL;
     int err = find_current(group, write->key, &current);
+    if (write->op == KVS_WRITE_PURGE) {
+        err = err ? err : prepare_purge(group, write, current);
+        if (err == KVS_ERR_CORRUPT)
+            postpone(group, write);
+        return err;
+    }
     if (err)
         return err;
-    if (write->op == KVS_WRITE_PURGE)
-        return prepare_purge(group, write, current);
     bool visible = current && kvs_version_is_visible(&current->version, group->now_ms);
     write->created = !visible;
     err = check_condition(write, visible ? current : NULL);
