@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// An empty node that joins reads newest first, system records before data, page by page and
+// throttled; then it opens for clients, and a digest sync brings the rest. Where it stopped is
+// remembered, so that a restart goes on from there, with any peer.
+//
+//   SEEKING (nobody yet) -> PAGES (mode syncing) -> SYNC (open; reads the rest) -> DONE
+#include "repl/repl_internal.h"
+
+static void set_syncing(struct kvs_repl *r, bool syncing)
+{
+    if (r->boot.syncing == syncing)
+        return;
+    r->boot.syncing = syncing;
+    repl_notice(r, syncing ? KVS_REPL_NOTICE_SYNCING : KVS_REPL_NOTICE_SERVING, NULL);
+}
+
+static void enter(struct kvs_repl *r, enum boot_phase phase)
+{
+    r->boot.phase = phase;
+    r->boot.asking = false;
+    r->boot.next_ms = 0;
+    r->state_dirty = true;
+    set_syncing(r, phase == BOOT_PAGES);
+    if (phase == BOOT_SYNC)
+        r->sync_at_ms = r->now_ms + r->options.throttle_delay_ms;
+}
+
+// A member that has all there is; NULL if there is none. *ret_hope: one may yet turn out to be.
+static struct member *find_source(struct kvs_repl *r, bool *ret_hope)
+{
+    struct member *source = NULL;
+    *ret_hope = r->member_count == 0 && r->seed_count > 0;
+    for (size_t i = 0; i < r->member_count; i++) {
+        struct member *m = r->members[i];
+        if (!member_is_reachable(m))
+            continue;
+        if (!m->status_heard || (m->bootstrapping && m->record_count > 0))
+            *ret_hope = true;
+        else if (!m->bootstrapping && !source)
+            source = m;
+    }
+    return source;
+}
+
+static void seek(struct kvs_repl *r)
+{
+    bool hope = false;
+    struct member *source = find_source(r, &hope);
+    if (source) {
+        bool resumed = r->boot.before_ms != 0;
+        if (!resumed) {
+            r->boot.family = KVS_REPL_TAG_SYSTEM;
+            r->boot.before_ms = INT64_MAX;
+            r->boot.before_key_size = 0;
+        }
+        r->boot.source = source->node;
+        enter(r, BOOT_PAGES);
+        r->boot.next_ms = r->now_ms;
+    } else if (!hope) {
+        enter(r, BOOT_DONE); // all are as empty as we are
+    } else if (r->now_ms >= r->boot.deadline_ms) {
+        set_syncing(r, false); // serve meanwhile; whoever comes will be compared with
+        if (r->member_count == 0)
+            enter(r, BOOT_DONE);
+        r->boot.deadline_ms = r->now_ms + LONELY_MS;
+    }
+}
+
+static void ask_page(struct kvs_repl *r)
+{
+    struct member *source = member_find(r, &r->boot.source);
+    if (!source || !member_is_reachable(source)) {
+        r->boot.phase = BOOT_SEEKING;
+        r->boot.deadline_ms = r->now_ms + LONELY_MS;
+        return;
+    }
+    struct kvs_repl_message message = {.head.type = KVS_MESSAGE_PAGE};
+    message.page = (struct kvs_message_page){
+        .session = ++r->boot.session,
+        .family = r->boot.family,
+        .before_ms = r->boot.before_ms,
+        .before_key = kvs_slice(r->boot.before_key, r->boot.before_key_size),
+        .size_max = r->options.batch_size_max,
+    };
+    r->boot.asking = true;
+    r->boot.deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
+    repl_send(r, source, &message);
+}
+
+void boot_tick(struct kvs_repl *r)
+{
+    struct boot *boot = &r->boot;
+    if (boot->phase == BOOT_SEEKING) {
+        seek(r);
+    } else if (boot->phase == BOOT_PAGES) {
+        if (boot->asking && r->now_ms >= boot->deadline_ms) {
+            boot->asking = false; // lost, or the source has gone: perhaps another one
+            boot->phase = BOOT_SEEKING;
+            boot->deadline_ms = r->now_ms + LONELY_MS;
+        } else if (!boot->asking && r->now_ms >= boot->next_ms) {
+            ask_page(r);
+        }
+    }
+    if (boot->phase == BOOT_SEEKING)
+        boot->next_ms = r->now_ms + r->options.status_interval_ms;
+}
+
+static void next_family(struct kvs_repl *r)
+{
+    if (r->boot.family == KVS_REPL_TAG_SYSTEM) {
+        r->boot.family = KVS_REPL_TAG_DATA;
+        r->boot.before_ms = INT64_MAX;
+        r->boot.before_key_size = 0;
+        r->boot.next_ms = r->now_ms + r->options.throttle_delay_ms;
+        r->state_dirty = true;
+        return;
+    }
+    enter(r, BOOT_SYNC);
+}
+
+void boot_on_page(struct kvs_repl *r, struct member *from,
+                  const struct kvs_message_page_answer *body)
+{
+    struct boot *boot = &r->boot;
+    if (boot->phase != BOOT_PAGES || !boot->asking || body->session != boot->session ||
+        kvs_uuid_cmp(&from->node, &boot->source) != 0)
+        return;
+    if (body->item_count == 0) {
+        boot->asking = false;
+        next_family(r);
+        return;
+    }
+    const struct kvs_repl_item *last = &body->items[body->item_count - 1];
+    struct token *token = repl_token(r, TOKEN_PAGE_APPLY, from);
+    if (!token)
+        return;
+    token->session = body->session;
+    boot->deadline_ms = r->now_ms + 4 * REPLY_TIMEOUT_MS;
+    boot->before_ms = last->version.timestamp;
+    boot->before_key_size = (uint16_t)last->key.size;
+    memcpy(boot->before_key, last->key.data, last->key.size);
+    boot->page_done = body->done;
+    apply_items(r, token, body->items, body->item_count, NULL, 0);
+}
+
+void boot_on_applied(struct kvs_repl *r, const struct token *token,
+                     const struct kvs_repl_commit *commit)
+{
+    struct boot *boot = &r->boot;
+    note_applied(r, token, commit);
+    if (boot->phase != BOOT_PAGES || token->session != boot->session)
+        return;
+    boot->asking = false;
+    if (commit->err) {
+        boot->phase = BOOT_SEEKING;
+        return;
+    }
+    boot->next_ms = r->now_ms + r->options.fetch_delay_ms;
+    r->state_dirty = true;
+    bool old = boot->family == KVS_REPL_TAG_DATA &&
+               boot->before_ms < r->wall_ms - r->options.bootstrap_max_age_ms;
+    if (boot->page_done || old)
+        next_family(r);
+}
+
+void boot_on_synced(struct kvs_repl *r)
+{
+    if (r->boot.phase != BOOT_DONE)
+        enter(r, BOOT_DONE);
+}

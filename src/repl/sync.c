@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: Apache-2.0
+// Digest sync, the leading side. Ranges whose fingerprints differ are cut smaller by either side in
+// turn, until one side lists its keys; then versions are compared key by key, what the peer has
+// newer is fetched, and what it lacks is offered. At most one session at a time.
+//
+// For a version of ours that the peer lacks although its watermark has passed it: if the peer has
+// seen the write, it has forgotten its deletion, and ours goes; if nobody ever saw it, it is
+// written anew. When all of the peer's is here, what it had seen at the start counts as seen here.
+//
+//   NONE -> ASKING -> COMPARING -> ASKING … -> FETCHING -> APPLYING -> … -> ADOPTING -> NONE
+#include "repl/repl_internal.h"
+
+#include <stdlib.h>
+
+static void drop_queue(struct sync *sync, size_t from)
+{
+    while (sync->queue_count > from)
+        free(sync->queue[--sync->queue_count].bytes);
+}
+
+void sync_done(struct sync *sync)
+{
+    drop_queue(sync, 0);
+    free(sync->queue);
+    free(sync->wanted);
+    kvs_seen_done(&sync->peer_seen);
+    sync->queue = NULL;
+    sync->wanted = NULL;
+    sync->queue_capacity = 0;
+    sync->wanted_capacity = 0;
+}
+
+static void reset(struct sync *sync)
+{
+    drop_queue(sync, 0);
+    sync->wanted_size = 0;
+    sync->wanted_count = 0;
+    sync->wanted_asked = 0;
+    sync->local_count = 0;
+    sync->asked = 0;
+    sync->phase = SYNC_NONE;
+    kvs_arena_reset(&sync->arena);
+}
+
+void sync_abort(struct kvs_repl *r)
+{
+    if (r->sync.phase == SYNC_NONE)
+        return;
+    struct member *peer = member_find(r, &r->sync.node);
+    if (peer && r->sync.asked_for)
+        peer->sync_wanted = true;
+    reset(&r->sync);
+    r->sync_at_ms = r->now_ms + r->options.status_interval_ms;
+}
+
+static void enqueue(struct kvs_repl *r, const struct kvs_repl_range *range, bool list)
+{
+    struct sync *sync = &r->sync;
+    if (sync->queue_count == sync->queue_capacity) {
+        size_t capacity = sync->queue_capacity ? sync->queue_capacity * 2 : 16;
+        struct sync_range *queue =
+            capacity <= SYNC_QUEUE_MAX ? realloc(sync->queue, capacity * sizeof(*queue)) : NULL;
+        if (!queue) {
+            sync->clean = false; // the rest is found next time
+            return;
+        }
+        sync->queue = queue;
+        sync->queue_capacity = capacity;
+    }
+    char *bytes = malloc(range->first.size + range->end.size + 1);
+    if (!bytes) {
+        sync->clean = false;
+        r->err = KVS_ERR_NOMEM;
+        return;
+    }
+    if (range->first.size > 0)
+        memcpy(bytes, range->first.data, range->first.size);
+    if (range->end.size > 0)
+        memcpy(bytes + range->first.size, range->end.data, range->end.size);
+    sync->queue[sync->queue_count++] =
+        (struct sync_range){bytes, range->first.size, range->end.size, range->fingerprint, list};
+}
+
+static struct kvs_repl_range range_of(const struct sync_range *range)
+{
+    return (struct kvs_repl_range){kvs_slice(range->bytes, range->first_size),
+                                   kvs_slice(range->bytes + range->first_size, range->end_size),
+                                   range->fingerprint, range->list};
+}
+
+static struct member *session_peer(struct kvs_repl *r)
+{
+    struct member *peer = member_find(r, &r->sync.node);
+    return peer && member_is_reachable(peer) && peer->life == r->sync.node_life ? peer : NULL;
+}
+
+static void ask(struct kvs_repl *r, struct member *peer)
+{
+    struct sync *sync = &r->sync;
+    size_t count = sync->queue_count < SYNC_RANGES_MAX ? sync->queue_count : SYNC_RANGES_MAX;
+    struct kvs_repl_range *ranges = repl_alloc(r, count * sizeof(*ranges));
+    if (!ranges)
+        return;
+    for (size_t i = 0; i < count; i++)
+        ranges[i] = range_of(&sync->queue[sync->queue_count - count + i]);
+    struct kvs_repl_message message = {.head.type = KVS_MESSAGE_COMPARE};
+    message.compare = (struct kvs_message_compare){
+        .session = sync->session,
+        .want_seen = !sync->opened,
+        .watermark_ms = r->watermark_ms,
+        .ranges = ranges,
+        .range_count = count,
+    };
+    sync->asked = count;
+    sync->phase = SYNC_ASKING;
+    sync->rounds++;
+    repl_send(r, peer, &message);
+}
+
+// The first `wanted_asked` keys of `wanted`; their bytes are copied for the message.
+static void fetch(struct kvs_repl *r, struct member *peer)
+{
+    struct sync *sync = &r->sync;
+    size_t count = sync->wanted_count < SYNC_KEYS_MAX ? sync->wanted_count : SYNC_KEYS_MAX;
+    struct kvs_slice *keys = repl_alloc(r, count * sizeof(*keys));
+    if (!keys)
+        return;
+    const char *at = sync->wanted;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t size = 0;
+        memcpy(&size, at, sizeof(size));
+        keys[i] = kvs_slice(at + sizeof(size), size);
+        at += sizeof(size) + size;
+    }
+    struct kvs_repl_message message = {.head.type = KVS_MESSAGE_FETCH};
+    message.fetch = (struct kvs_message_fetch){sync->session, keys, count};
+    sync->wanted_asked = count;
+    sync->phase = SYNC_FETCHING;
+    sync->rounds++;
+    repl_send(r, peer, &message);
+}
+
+static void want(struct kvs_repl *r, struct kvs_slice key)
+{
+    struct sync *sync = &r->sync;
+    size_t needed = sync->wanted_size + sizeof(uint16_t) + key.size;
+    if (needed > sync->wanted_capacity) {
+        char *wanted = realloc(sync->wanted, needed * 2);
+        if (!wanted) {
+            sync->clean = false;
+            r->err = KVS_ERR_NOMEM;
+            return;
+        }
+        sync->wanted = wanted;
+        sync->wanted_capacity = needed * 2;
+    }
+    uint16_t size = (uint16_t)key.size; // the decoder bounds keys
+    memcpy(sync->wanted + sync->wanted_size, &size, sizeof(size));
+    memcpy(sync->wanted + sync->wanted_size + sizeof(size), key.data, size);
+    sync->wanted_size = needed;
+    sync->wanted_count++;
+}
+
+static void forget_wanted(struct sync *sync, size_t count)
+{
+    const char *at = sync->wanted;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t size = 0;
+        memcpy(&size, at, sizeof(size));
+        at += sizeof(size) + size;
+    }
+    size_t gone = (size_t)(at - sync->wanted);
+    memmove(sync->wanted, at, sync->wanted_size - gone);
+    sync->wanted_size -= gone;
+    sync->wanted_count -= count;
+    sync->wanted_asked = 0;
+}
+
+static void finish(struct kvs_repl *r)
+{
+    struct sync *sync = &r->sync;
+    struct member *peer = member_find(r, &sync->node);
+    if (peer && peer->estranged && member_is_reachable(peer)) {
+        peer->estranged = false;
+        r->state_dirty = true;
+    }
+    struct kvs_repl_action *action = repl_emit(r, KVS_REPL_ACTION_NOTICE);
+    if (action) {
+        action->notice.kind = KVS_REPL_NOTICE_SYNCED;
+        action->notice.node = sync->node;
+        action->notice.fetched = sync->fetched;
+        action->notice.offered = sync->offered;
+        action->notice.dropped = sync->dropped;
+        action->notice.rounds = sync->rounds;
+    }
+    reset(sync);
+}
+
+static void adopt(struct kvs_repl *r)
+{
+    struct token *token = repl_token(r, TOKEN_SYNC_ADOPT, NULL);
+    struct kvs_repl_action *action = token ? repl_emit(r, KVS_REPL_ACTION_ADOPT) : NULL;
+    if (!action) {
+        finish(r);
+        return;
+    }
+    token->session = r->sync.session;
+    r->sync.phase = SYNC_ADOPTING;
+    action->adopt.token = token->token;
+    action->adopt.seen = &r->sync.peer_seen;
+}
+
+// What comes next, when nothing is under way.
+static void proceed(struct kvs_repl *r)
+{
+    struct sync *sync = &r->sync;
+    struct member *peer = session_peer(r);
+    if (!peer) {
+        sync_abort(r);
+        return;
+    }
+    sync->deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
+    if (sync->wanted_count >= SYNC_KEYS_MAX || (sync->wanted_count > 0 && sync->queue_count == 0))
+        fetch(r, peer);
+    else if (sync->queue_count > 0)
+        ask(r, peer);
+    else if (sync->clean && sync->opened)
+        adopt(r);
+    else
+        finish(r);
+}
+
+void sync_start(struct kvs_repl *r, struct member *with)
+{
+    struct sync *sync = &r->sync;
+    kvs_assert(sync->phase == SYNC_NONE);
+    sync->session = ++r->session_last;
+    sync->node = with->node;
+    sync->node_life = with->life;
+    sync->clean = true;
+    sync->opened = false;
+    sync->rounds = sync->fetched = sync->offered = sync->dropped = 0;
+    sync->asked_for = with->sync_wanted;
+    with->sync_wanted = false;
+    struct kvs_repl_range everything = {.fingerprint = r->root};
+    enqueue(r, &everything, false);
+    proceed(r);
+}
+
+// ---- Their answer, then our own
+
+static bool copy_answers(struct kvs_repl *r, const struct kvs_message_compared *body, size_t total)
+{
+    struct sync *sync = &r->sync;
+    kvs_arena_reset(&sync->arena);
+    sync->local = kvs_arena_alloc(&sync->arena, (total + 1) * sizeof(*sync->local));
+    sync->theirs = kvs_arena_alloc(&sync->arena, (total + 1) * sizeof(*sync->theirs));
+    sync->local_count = 0;
+    if (!sync->local || !sync->theirs)
+        return false;
+    for (size_t i = 0; i < body->answer_count; i++) {
+        const struct kvs_repl_compared *answer = &body->answers[i];
+        struct kvs_repl_range asked = range_of(&sync->queue[sync->queue_count - sync->asked + i]);
+        size_t pieces = answer->kind == KVS_COMPARED_SPLIT ? answer->part_count : 1;
+        for (size_t k = 0; answer->kind != KVS_COMPARED_EQUAL && k < pieces; k++) {
+            struct kvs_repl_range range = asked;
+            struct kvs_repl_compared theirs = {.kind = KVS_COMPARED_SPLIT};
+            range.list = answer->kind == KVS_COMPARED_LISTED;
+            if (answer->kind == KVS_COMPARED_SPLIT) {
+                range = answer->parts[k];
+            } else {
+                theirs = *answer;
+                size_t size = (answer->stub_count + 1) * sizeof(*theirs.stubs);
+                theirs.stubs = kvs_arena_alloc(&sync->arena, size);
+                if (!theirs.stubs)
+                    return false;
+                for (size_t s = 0; s < answer->stub_count; s++) {
+                    theirs.stubs[s] = answer->stubs[s];
+                    theirs.stubs[s].key = kvs_arena_copy(&sync->arena, answer->stubs[s].key);
+                }
+            }
+            range.first = kvs_arena_copy(&sync->arena, range.first);
+            range.end = kvs_arena_copy(&sync->arena, range.end);
+            if (!range.first.data || !range.end.data)
+                return false;
+            sync->local[sync->local_count] = range;
+            sync->theirs[sync->local_count++] = theirs;
+        }
+    }
+    return true;
+}
+
+// Parts must lie inside the range asked about, in order: a peer's mistake must not make us loop.
+static bool answers_are_sane(const struct sync *sync, const struct kvs_message_compared *body,
+                             size_t *ret_total)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < body->answer_count; i++) {
+        const struct kvs_repl_compared *answer = &body->answers[i];
+        struct kvs_repl_range asked = range_of(&sync->queue[sync->queue_count - sync->asked + i]);
+        total += answer->kind == KVS_COMPARED_SPLIT ? answer->part_count : 1;
+        if (answer->kind == KVS_COMPARED_SPLIT && answer->part_count < 2)
+            return false;
+        for (size_t k = 0; k < answer->part_count; k++) {
+            const struct kvs_repl_range *part = &answer->parts[k];
+            struct kvs_slice before = k == 0 ? asked.first : answer->parts[k - 1].end;
+            bool last = k + 1 == answer->part_count;
+            if (!kvs_slice_eq(part->first, before) ||
+                (last ? !kvs_slice_eq(part->end, asked.end)
+                      : kvs_slice_cmp(part->end, part->first) <= 0))
+                return false;
+        }
+        for (size_t k = 1; k < answer->stub_count; k++)
+            if (kvs_slice_cmp(answer->stubs[k - 1].key, answer->stubs[k].key) >= 0)
+                return false;
+    }
+    *ret_total = total;
+    return true;
+}
+
+static bool open_session(struct kvs_repl *r, const struct kvs_message_compared *body)
+{
+    struct sync *sync = &r->sync;
+    if (sync->opened) {
+        // Deletions forgotten meanwhile are missing from what is compared, not from its `seen`.
+        if (body->bootstrapping || body->watermark_ms != sync->peer_watermark_ms)
+            sync->clean = false;
+        return true;
+    }
+    if (!body->has_seen || kvs_seen_copy(&sync->peer_seen, &body->seen))
+        return false;
+    sync->opened = true;
+    sync->peer_watermark_ms = body->watermark_ms;
+    if (body->bootstrapping)
+        sync->clean = false; // it has not everything that it has seen
+    return true;
+}
+
+void sync_on_compared(struct kvs_repl *r, struct member *from,
+                      const struct kvs_message_compared *body)
+{
+    struct sync *sync = &r->sync;
+    size_t total = 0;
+    if (sync->phase != SYNC_ASKING || body->session != sync->session ||
+        kvs_uuid_cmp(&from->node, &sync->node) != 0)
+        return;
+    if (body->answer_count != sync->asked || !answers_are_sane(sync, body, &total) ||
+        !open_session(r, body) || !copy_answers(r, body, total)) {
+        sync_abort(r);
+        return;
+    }
+    drop_queue(sync, sync->queue_count - sync->asked);
+    sync->asked = 0;
+    if (sync->local_count == 0) {
+        proceed(r);
+        return;
+    }
+    struct token *token = repl_token(r, TOKEN_SYNC_LOCAL, from);
+    struct kvs_repl_action *action = token ? repl_emit(r, KVS_REPL_ACTION_COMPARE) : NULL;
+    if (!action) {
+        sync_abort(r);
+        return;
+    }
+    token->session = sync->session;
+    sync->phase = SYNC_COMPARING;
+    sync->deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
+    action->compare.token = token->token;
+    action->compare.ranges = sync->local;
+    action->compare.range_count = sync->local_count;
+}
+
+struct offers {
+    struct kvs_slice *keys;
+    size_t count;
+};
+
+static void drop(struct kvs_repl *r, const struct kvs_repl_stub *stub)
+{
+    struct kvs_slice key = repl_keep(r, stub->key);
+    struct kvs_repl_action *action = key.data ? repl_emit(r, KVS_REPL_ACTION_DROP) : NULL;
+    if (!action) {
+        r->sync.clean = false;
+        return;
+    }
+    action->drop = (struct kvs_repl_stub){key, stub->version};
+    r->sync.dropped++;
+}
+
+// Ours is newer, or theirs is absent (`theirs` NULL).
+static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
+                 const struct kvs_repl_stub *theirs, struct offers *offers)
+{
+    struct sync *sync = &r->sync;
+    const struct kvs_version *version = &ours->version;
+    if (!theirs && version->timestamp <= sync->peer_watermark_ms) {
+        // Deletions go by themselves, when our watermark comes that far; so does what expires.
+        if (kvs_version_is_tombstone(version))
+            return;
+        if (kvs_seen_covers_version(&sync->peer_seen, version)) {
+            if (version->expires_at == 0 ||
+                version->expires_at > r->wall_ms + r->options.skew_max_ms)
+                drop(r, ours); // the peer had it, and has forgotten its deletion
+            return;
+        }
+    }
+    offers->keys[offers->count++] = ours->key;
+    sync->offered++;
+}
+
+// Theirs is newer, or ours is absent (`absent`).
+static void take(struct kvs_repl *r, const struct kvs_repl_stub *theirs, bool absent)
+{
+    const struct kvs_version *version = &theirs->version;
+    bool forgotten = absent && version->timestamp <= r->watermark_ms &&
+                     (kvs_version_is_removable(version, r->watermark_ms) ||
+                      kvs_seen_covers_version(&r->seen, version));
+    if (!forgotten || KVS_MUTATED(r->options.mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
+        want(r, theirs->key);
+}
+
+static void join(struct kvs_repl *r, const struct kvs_repl_compared *theirs,
+                 const struct kvs_repl_compared *ours, struct offers *offers)
+{
+    size_t a = 0;
+    size_t b = 0;
+    while (a < theirs->stub_count || b < ours->stub_count) {
+        const struct kvs_repl_stub *their = a < theirs->stub_count ? &theirs->stubs[a] : NULL;
+        const struct kvs_repl_stub *our = b < ours->stub_count ? &ours->stubs[b] : NULL;
+        int order = !their ? 1 : !our ? -1 : kvs_slice_cmp(their->key, our->key);
+        if (order < 0) {
+            take(r, their, true);
+        } else if (order > 0) {
+            give(r, our, NULL, offers);
+        } else {
+            int newer = kvs_version_cmp(&their->version, &our->version, NULL);
+            if (newer > 0)
+                take(r, their, false);
+            else if (newer < 0)
+                give(r, our, their, offers);
+        }
+        a += order <= 0;
+        b += order >= 0;
+    }
+}
+
+static void send_offers(struct kvs_repl *r, const struct member *peer, const struct offers *offers)
+{
+    for (size_t i = 0; i < offers->count; i += SYNC_KEYS_MAX) {
+        size_t count = offers->count - i < SYNC_KEYS_MAX ? offers->count - i : SYNC_KEYS_MAX;
+        serve_offer(r, peer, &offers->keys[i], count);
+    }
+}
+
+static void use_local(struct kvs_repl *r, const struct kvs_repl_compare_done *done,
+                      struct offers *offers)
+{
+    struct sync *sync = &r->sync;
+    for (size_t i = 0; i < sync->local_count; i++) {
+        const struct kvs_repl_range *range = &sync->local[i];
+        const struct kvs_repl_compared *ours = &done->answers[i];
+        struct kvs_repl_range again = *range;
+        again.fingerprint = ours->fingerprint;
+        if (ours->kind == KVS_COMPARED_EQUAL)
+            continue;
+        if (range->list && ours->kind == KVS_COMPARED_LISTED)
+            join(r, &sync->theirs[i], ours, offers);
+        else if (ours->kind == KVS_COMPARED_SPLIT)
+            for (size_t k = 0; k < ours->part_count; k++)
+                enqueue(r, &ours->parts[k], range->list);
+        else // small here: list theirs, unless that would be long; then they cut it
+            enqueue(r, &again, range->fingerprint.count <= KVS_REPL_LIST_MAX * 4);
+    }
+}
+
+void sync_on_local(struct kvs_repl *r, const struct token *token,
+                   const struct kvs_repl_compare_done *done)
+{
+    struct sync *sync = &r->sync;
+    struct member *peer = session_peer(r);
+    if (sync->phase != SYNC_COMPARING || token->session != sync->session)
+        return;
+    if (!peer || done->err || done->answer_count != sync->local_count) {
+        sync_abort(r);
+        return;
+    }
+    size_t listed = 0;
+    for (size_t i = 0; i < done->answer_count; i++)
+        listed += done->answers[i].stub_count;
+    struct offers offers = {repl_alloc(r, (listed + 1) * sizeof(struct kvs_slice)), 0};
+    if (!offers.keys) {
+        sync_abort(r);
+        return;
+    }
+    use_local(r, done, &offers);
+    send_offers(r, peer, &offers);
+    sync->local_count = 0;
+    proceed(r);
+}
+
+// ---- Versions
+
+void sync_on_items(struct kvs_repl *r, struct member *from, const struct kvs_message_items *body)
+{
+    struct sync *sync = &r->sync;
+    bool offered = body->session == 0;
+    bool ours = !offered && sync->phase == SYNC_FETCHING && body->session == sync->session &&
+                kvs_uuid_cmp(&from->node, &sync->node) == 0;
+    if (!offered && !ours)
+        return;
+    if (ours && (body->answered == 0 || body->answered > sync->wanted_asked)) {
+        sync_abort(r);
+        return;
+    }
+    struct token *token = repl_token(r, offered ? TOKEN_ITEMS_APPLY : TOKEN_SYNC_APPLY, from);
+    if (!token)
+        return;
+    token->session = body->session;
+    if (ours) {
+        forget_wanted(sync, body->answered);
+        sync->fetched += body->item_count;
+        sync->phase = SYNC_APPLYING;
+        sync->deadline_ms = r->now_ms + 4 * REPLY_TIMEOUT_MS;
+    }
+    apply_items(r, token, body->items, body->item_count, NULL, 0);
+}
+
+static void adopted(struct kvs_repl *r)
+{
+    struct sync *sync = &r->sync;
+    if (kvs_seen_adopt(&r->seen, &sync->peer_seen)) {
+        r->err = KVS_ERR_NOMEM;
+        reset(sync);
+        return;
+    }
+    if (sync->peer_watermark_ms > r->watermark_ms) {
+        r->certificate_ms = max_i64(r->certificate_ms, sync->peer_watermark_ms);
+        gc_raise(r, sync->peer_watermark_ms);
+    }
+    if (r->returning) {
+        r->returning = false;
+        r->due_asked = false;
+        repl_notice(r, KVS_REPL_NOTICE_RETURNED, &sync->node);
+    }
+    r->state_dirty = true;
+    boot_on_synced(r);
+    finish(r);
+}
+
+void sync_on_applied(struct kvs_repl *r, const struct token *token,
+                     const struct kvs_repl_commit *commit)
+{
+    struct sync *sync = &r->sync;
+    note_applied(r, token, commit);
+    if (token->session != sync->session)
+        return;
+    if (commit->err) {
+        sync_abort(r);
+        return;
+    }
+    if (token->kind == TOKEN_SYNC_ADOPT && sync->phase == SYNC_ADOPTING) {
+        adopted(r);
+        return;
+    }
+    if (sync->phase == SYNC_APPLYING)
+        proceed(r);
+}
+
+// ---- When, and with whom
+
+static struct member *choose(struct kvs_repl *r)
+{
+    for (size_t i = 0; i < r->member_count; i++)
+        if (r->members[i]->sync_wanted && member_is_reachable(r->members[i]))
+            return r->members[i];
+    bool complete = r->returning || r->boot.phase == BOOT_SYNC;
+    struct member *found = NULL;
+    uint64_t candidates = 0;
+    for (size_t i = 0; i < r->member_count; i++) {
+        struct member *m = r->members[i];
+        bool fit = member_is_reachable(m) && m->status_heard && !(complete && m->bootstrapping);
+        if (fit && repl_random_below(r, ++candidates) == 0)
+            found = m;
+    }
+    return found;
+}
+
+static int64_t highest_watermark_ms(const struct kvs_repl *r)
+{
+    int64_t highest_ms = r->watermark_ms;
+    for (size_t i = 0; i < r->member_count; i++)
+        highest_ms = max_i64(highest_ms, r->members[i]->watermark_ms);
+    return highest_ms;
+}
+
+bool sync_is_wanted(const struct kvs_repl *r)
+{
+    for (size_t i = 0; i < r->member_count; i++)
+        if (r->members[i]->sync_wanted && member_is_reachable(r->members[i]))
+            return true;
+    return false;
+}
+
+static bool is_behind(const struct kvs_repl *r)
+{
+    for (size_t i = 0; i < r->member_count; i++)
+        if (member_is_reachable(r->members[i]) &&
+            !kvs_seen_covers_all(&r->seen, &r->members[i]->seen))
+            return true;
+    return false;
+}
+
+void sync_with_all(struct kvs_repl *r)
+{
+    for (size_t i = 0; i < r->member_count; i++)
+        if (member_is_counted(r, r->members[i]))
+            r->members[i]->sync_wanted = true;
+}
+
+void sync_tick(struct kvs_repl *r)
+{
+    struct sync *sync = &r->sync;
+    if (sync->phase != SYNC_NONE) {
+        if (r->now_ms >= sync->deadline_ms)
+            sync_abort(r);
+        return;
+    }
+    if ((r->now_ms < r->sync_at_ms && !sync_is_wanted(r)) || r->boot.phase == BOOT_SEEKING ||
+        r->boot.phase == BOOT_PAGES)
+        return;
+    bool urgent = r->returning || r->boot.phase == BOOT_SYNC;
+    int64_t pause_ms = r->options.sync_interval_ms;
+    if (urgent)
+        pause_ms = 2 * r->options.status_interval_ms;
+    else if (is_behind(r))
+        pause_ms = r->options.catchup_interval_ms;
+    r->sync_at_ms = r->now_ms + pause_ms;
+    if (r->returning && r->deferred_count > 0 && !r->due_asked) {
+        // The whole cluster has promised beyond these: they are not of the future.
+        struct kvs_repl_action *action = repl_emit(r, KVS_REPL_ACTION_DUE);
+        if (action)
+            action->due.upto_ms = highest_watermark_ms(r);
+        r->due_asked = true;
+        return;
+    }
+    struct member *with = choose(r);
+    if (with)
+        sync_start(r, with);
+}

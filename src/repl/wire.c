@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "repl/wire.h"
+
+static void fail(struct wire_reader *in, int err)
+{
+    if (!in->err)
+        in->err = err;
+    in->at = in->end;
+}
+
+void wire_put_u8(struct kvs_buf *out, uint8_t value)
+{
+    kvs_buf_append(out, &value, 1);
+}
+
+void wire_put_uint(struct kvs_buf *out, uint64_t value)
+{
+    uint8_t bytes[10];
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7)
+        bytes[size++] = (uint8_t)(value | 0x80);
+    bytes[size++] = (uint8_t)value;
+    kvs_buf_append(out, bytes, size);
+}
+
+void wire_put_int(struct kvs_buf *out, int64_t value)
+{
+    wire_put_uint(out, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
+}
+
+void wire_put_bytes(struct kvs_buf *out, struct kvs_slice bytes)
+{
+    wire_put_uint(out, bytes.size);
+    kvs_buf_append_slice(out, bytes);
+}
+
+void wire_put_uuid(struct kvs_buf *out, const struct kvs_uuid *uuid)
+{
+    kvs_buf_append(out, uuid->bytes, sizeof(uuid->bytes));
+}
+
+void wire_put_version(struct kvs_buf *out, const struct kvs_version *version)
+{
+    wire_put_u8(out, version->flags);
+    wire_put_int(out, version->timestamp);
+    wire_put_uuid(out, &version->uuid);
+    wire_put_uuid(out, &version->writer.node);
+    wire_put_int(out, version->writer.joined_timestamp);
+    wire_put_uint(out, version->writer_seq);
+    wire_put_int(out, version->expires_at);
+}
+
+// A node's UUID is written once for all its lives.
+void wire_put_seen(struct kvs_buf *out, const struct kvs_seen *seen)
+{
+    wire_put_uint(out, seen->count);
+    for (size_t i = 0; i < seen->count; i++) {
+        const struct kvs_seen_entry *entry = &seen->entries[i];
+        bool same = i > 0 && kvs_uuid_cmp(&entry->node, &entry[-1].node) == 0;
+        wire_put_u8(out, (uint8_t)(entry->settled | same << 1));
+        if (!same)
+            wire_put_uuid(out, &entry->node);
+        wire_put_uint(out, entry->life);
+        wire_put_uint(out, entry->count);
+        wire_put_uint(out, entry->ahead);
+        wire_put_int(out, entry->newest_ms);
+    }
+}
+
+void wire_put_member(struct kvs_buf *out, const struct kvs_member_record *member)
+{
+    wire_put_u8(out, member->state);
+    wire_put_uuid(out, &member->node);
+    wire_put_bytes(out, member->name);
+    wire_put_bytes(out, member->address);
+    wire_put_int(out, member->joined_timestamp);
+    wire_put_uint(out, member->incarnation);
+    wire_put_uint(out, member->life);
+    if (member->state == KVS_MEMBER_SUSPECT || member->state == KVS_MEMBER_DEAD)
+        wire_put_uuid(out, &member->accuser);
+}
+
+void wire_put_cluster(struct kvs_buf *out, const struct kvs_cluster_id *cluster)
+{
+    wire_put_uuid(out, &cluster->id);
+    wire_put_int(out, cluster->created_ms);
+    wire_put_u8(out, cluster->established);
+}
+
+uint8_t wire_get_u8(struct wire_reader *in)
+{
+    if (in->at == in->end) {
+        fail(in, KVS_ERR_SYNTAX);
+        return 0;
+    }
+    return *in->at++;
+}
+
+bool wire_get_bool(struct wire_reader *in)
+{
+    uint8_t value = wire_get_u8(in);
+    if (value > 1)
+        fail(in, KVS_ERR_SYNTAX);
+    return value == 1;
+}
+
+uint64_t wire_get_uint(struct wire_reader *in)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        uint8_t byte = wire_get_u8(in);
+        if (shift == 63 && byte > 1)
+            break;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0)
+            return in->err ? 0 : value;
+    }
+    fail(in, KVS_ERR_SYNTAX);
+    return 0;
+}
+
+uint32_t wire_get_u32(struct wire_reader *in)
+{
+    uint64_t value = wire_get_uint(in);
+    if (value > UINT32_MAX) {
+        fail(in, KVS_ERR_SYNTAX);
+        return 0;
+    }
+    return (uint32_t)value;
+}
+
+int64_t wire_get_int(struct wire_reader *in)
+{
+    uint64_t value = wire_get_uint(in);
+    return (int64_t)(value >> 1 ^ (0 - (value & 1)));
+}
+
+struct kvs_slice wire_get_bytes(struct wire_reader *in, size_t size_max)
+{
+    uint64_t size = wire_get_uint(in);
+    if (size > size_max || size > (size_t)(in->end - in->at)) {
+        fail(in, KVS_ERR_SYNTAX);
+        return KVS_SLICE_EMPTY;
+    }
+    struct kvs_slice bytes = kvs_slice(in->at, (size_t)size);
+    in->at += size;
+    return bytes;
+}
+
+struct kvs_uuid wire_get_uuid(struct wire_reader *in)
+{
+    struct kvs_uuid uuid = {{0}};
+    if ((size_t)(in->end - in->at) < sizeof(uuid.bytes)) {
+        fail(in, KVS_ERR_SYNTAX);
+        return uuid;
+    }
+    memcpy(uuid.bytes, in->at, sizeof(uuid.bytes));
+    in->at += sizeof(uuid.bytes);
+    return uuid;
+}
+
+struct kvs_version wire_get_version(struct wire_reader *in)
+{
+    struct kvs_version version = {.flags = wire_get_u8(in)};
+    version.timestamp = wire_get_int(in);
+    version.uuid = wire_get_uuid(in);
+    version.writer.node = wire_get_uuid(in);
+    version.writer.joined_timestamp = wire_get_int(in);
+    version.writer_seq = wire_get_uint(in);
+    version.expires_at = wire_get_int(in);
+    if (version.timestamp <= 0 || version.expires_at < 0 ||
+        version.flags > (KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB | KVS_VERSION_CONFLICT_LOSER))
+        fail(in, KVS_ERR_SYNTAX);
+    return version;
+}
+
+struct kvs_seen wire_get_seen(struct wire_reader *in)
+{
+    size_t count = wire_get_count(in, 5);
+    struct kvs_seen seen = {wire_alloc(in, count, sizeof(struct kvs_seen_entry)), 0, 0};
+    if (!seen.entries)
+        return seen;
+    for (size_t i = 0; i < count; i++) {
+        struct kvs_seen_entry *entry = &seen.entries[i];
+        uint8_t bits = wire_get_u8(in);
+        if (bits > 3 || (bits > 1 && i == 0)) {
+            fail(in, KVS_ERR_SYNTAX);
+            return (struct kvs_seen){0};
+        }
+        entry->settled = bits & 1;
+        entry->node = bits & 2 ? entry[-1].node : wire_get_uuid(in);
+        entry->life = wire_get_u32(in);
+        entry->count = wire_get_u32(in);
+        entry->ahead = wire_get_u32(in);
+        entry->newest_ms = wire_get_int(in);
+        if (i > 0) { // lookups rely on the order
+            int order = kvs_uuid_cmp(&entry->node, &entry[-1].node);
+            if (order < 0 || (order == 0 && (entry->life <= entry[-1].life || entry->settled)))
+                fail(in, KVS_ERR_SYNTAX);
+        }
+    }
+    seen.count = count;
+    seen.capacity = count;
+    return in->err ? (struct kvs_seen){0} : seen;
+}
+
+struct kvs_member_record wire_get_member(struct wire_reader *in)
+{
+    struct kvs_member_record member = {.state = wire_get_u8(in)};
+    if (member.state > KVS_MEMBER_REMOVED)
+        fail(in, KVS_ERR_SYNTAX);
+    member.node = wire_get_uuid(in);
+    member.name = wire_get_bytes(in, KVS_REPL_NAME_MAX);
+    member.address = wire_get_bytes(in, KVS_REPL_ADDRESS_MAX);
+    member.joined_timestamp = wire_get_int(in);
+    member.incarnation = wire_get_u32(in);
+    member.life = wire_get_u32(in);
+    if (member.state == KVS_MEMBER_SUSPECT || member.state == KVS_MEMBER_DEAD)
+        member.accuser = wire_get_uuid(in);
+    return member;
+}
+
+struct kvs_cluster_id wire_get_cluster(struct wire_reader *in)
+{
+    struct kvs_cluster_id cluster = {.id = wire_get_uuid(in)};
+    cluster.created_ms = wire_get_int(in);
+    cluster.established = wire_get_bool(in);
+    return cluster;
+}
+
+size_t wire_get_count(struct wire_reader *in, size_t element_min)
+{
+    uint64_t count = wire_get_uint(in);
+    if (count > KVS_MESSAGE_LIST_MAX || count * element_min > (size_t)(in->end - in->at)) {
+        fail(in, KVS_ERR_SYNTAX);
+        return 0;
+    }
+    return (size_t)count;
+}
+
+void *wire_alloc(struct wire_reader *in, size_t count, size_t element_size)
+{
+    if (in->err || count == 0)
+        return NULL;
+    void *memory = kvs_arena_alloc(in->arena, count * element_size);
+    if (!memory) {
+        fail(in, KVS_ERR_NOMEM);
+        return NULL;
+    }
+    memset(memory, 0, count * element_size);
+    return memory;
+}
