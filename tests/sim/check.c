@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must be true after each step, and when all faults are over.
+#include "tests/sim/sim.h"
+
+#include "base/assert.h"
+
+#include <inttypes.h>
+
+static void check_cells(struct node *node)
+{
+    if (memcmp(node->before, node->memory.cells, sizeof(node->before)) == 0)
+        return;
+    struct kvs_digest_sum sum = {0};
+    for (int k = 0; k < SIM_KEYS_MAX; k++) {
+        char buffer[16];
+        const struct cell *old = &node->before[k];
+        const struct cell *now = &node->memory.cells[k];
+        if (now->present)
+            kvs_digest_sum_add(&sum, sim_item(node, sim_key(k, buffer), now));
+        if (now->present && old->present && model_cmp(&now->version, &old->version) < 0)
+            sim_fail(node->sim, "n%d: k%02d fell back to an older version", node->index, k);
+    }
+    if (sum.lo != node->root.sum.lo || sum.hi != node->root.sum.hi)
+        sim_fail(node->sim, "n%d: the digest is not the sum of its records", node->index);
+    memcpy(node->before, node->memory.cells, sizeof(node->before));
+}
+
+void check_step(struct node *node)
+{
+    struct sim *sim = node->sim;
+    check_cells(node);
+    struct kvs_repl_view view;
+    kvs_repl_view(node->repl, &view);
+    bool moved = kvs_uuid_cmp(&view.cluster.id, &node->cluster) != 0;
+    if (!moved && view.watermark_ms < node->watermark_ms)
+        sim_fail(sim, "n%d: the watermark fell", node->index);
+    if (!moved && !kvs_seen_covers_all(view.seen, &node->seen_before))
+        sim_fail(sim, "n%d: forgot what it had seen", node->index);
+    if (view.watermark_ms > view.certificate_ms && sim->knobs.retention_ms >= 0 &&
+        view.watermark_ms > 0 && view.watermark_ms > view.promise_ms && !moved &&
+        view.promise_ms > 0 && view.watermark_ms > node->clock.floor_ms &&
+        node->memory.purged_ms >= view.watermark_ms)
+        sim_fail(sim, "n%d: could write at or below its watermark", node->index);
+    node->watermark_ms = view.watermark_ms;
+    node->cluster = view.cluster.id;
+    kvs_assert(kvs_seen_copy(&node->seen_before, view.seen) == 0);
+    if (node->actions.count > 2000)
+        sim_fail(sim, "n%d: %zu actions in one step", node->index, node->actions.count);
+    if (node->pending_count > SIM_PENDING_MAX / 2)
+        sim_fail(sim, "n%d: %d commits wait", node->index, node->pending_count);
+}
+
+void check_removed(struct node *node, int key, const struct cell *cell, int64_t upto_ms)
+{
+    if (!kvs_version_is_removable(&cell->version, upto_ms))
+        sim_fail(node->sim, "n%d removes k%02d, which is not removable", node->index, key);
+}
+
+void check_dropped(struct node *node, int key, const struct cell *cell)
+{
+    const struct model *model = &node->sim->model;
+    for (int i = 0; i < node->sim->node_count; i++) // expired long since
+        if (cell->version.expires_at != 0 &&
+            cell->version.expires_at <= node->sim->nodes[i].watermark_ms)
+            return;
+    for (int i = 0; i < model->count[key]; i++)
+        if (model_cmp(&model->writes[key][i].version, &cell->version) > 0)
+            return;
+    sim_fail(node->sim, "n%d drops k%02d, and nobody deleted it", node->index, key);
+}
+
+static void best_on_disk(const struct disk *disk, int key, const struct kvs_version **best)
+{
+    const struct cell *cell = &disk->cells[key];
+    if (cell->present && (!*best || model_cmp(&cell->version, *best) > 0))
+        *best = &cell->version;
+    for (int i = 0; i < disk->deferred_count; i++)
+        if (disk->deferred[i].key == key &&
+            (!*best || model_cmp(&disk->deferred[i].version, *best) > 0))
+            *best = &disk->deferred[i].version;
+}
+
+// Has another disk forgotten `write` because everybody had it?
+static bool is_forgotten(const struct sim *sim, const struct disk *lost, int key,
+                         const struct kvs_version *write)
+{
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        if (&node->disk != lost && !node->left && !node->is_copy &&
+            !node->disk.cells[key].present && kvs_version_is_removable(write, node->disk.purged_ms))
+            return true;
+    }
+    return false;
+}
+
+void check_excuse(struct sim *sim, const struct disk *lost)
+{
+    for (int k = 0; k < sim->knobs.keys; k++) {
+        const struct kvs_version *gone = NULL;
+        const struct kvs_version *best = NULL;
+        best_on_disk(lost, k, &gone);
+        for (int i = 0; i < sim->node_count; i++)
+            if (&sim->nodes[i].disk != lost && !sim->nodes[i].left && !sim->nodes[i].is_copy)
+                best_on_disk(&sim->nodes[i].disk, k, &best);
+        for (int i = 0; i < sim->model.count[k]; i++) {
+            struct model_write *write = &sim->model.writes[k][i];
+            bool was_there = gone || kvs_version_is_removable(&write->version, lost->purged_ms);
+            if (was_there && (!best || model_cmp(&write->version, best) > 0) &&
+                !is_forgotten(sim, lost, k, &write->version))
+                write->acked = false;
+        }
+    }
+}
+
+// ---- At rest
+
+static bool takes_part(const struct node *node)
+{
+    return !node->left && !node->is_copy;
+}
+
+bool check_same(const struct node *a, const struct node *b, char *why, size_t why_size)
+{
+    for (int k = 0; k < SIM_KEYS_MAX; k++) {
+        const struct cell *x = &a->memory.cells[k];
+        const struct cell *y = &b->memory.cells[k];
+        if (x->present == y->present &&
+            (!x->present || (model_cmp(&x->version, &y->version) == 0 && x->value == y->value &&
+                             x->version.expires_at == y->version.expires_at)))
+            continue;
+        snprintf(why, why_size, "k%02d differs: n%d %s %" PRId64 ", n%d %s %" PRId64, k, a->index,
+                 x->present ? "has" : "lacks it",
+                 x->present ? x->version.timestamp - SIM_WALL_START_MS : 0, b->index,
+                 y->present ? "has" : "lacks it",
+                 y->present ? y->version.timestamp - SIM_WALL_START_MS : 0);
+        return false;
+    }
+    return true;
+}
+
+void check_trace_difference(const struct node *a, const struct node *b)
+{
+    char why[160] = "nothing differs";
+    (void)check_same(a, b, why, sizeof(why)); // only what it says is wanted
+    sim_trace(a->sim, a, "%s", why);
+}
+
+void check_trace_nodes(struct sim *sim)
+{
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        struct kvs_repl_view view;
+        if (!node->up)
+            continue;
+        kvs_repl_view(node->repl, &view);
+        sim_trace(sim, node,
+                  "watermark %" PRId64 " certificate %" PRId64 " promise %" PRId64 "%s%s%s",
+                  view.watermark_ms - SIM_WALL_START_MS, view.certificate_ms - SIM_WALL_START_MS,
+                  view.promise_ms - SIM_WALL_START_MS, view.returning ? ", returning" : "",
+                  view.syncing ? ", syncing" : "", view.behind ? ", behind" : "");
+        for (size_t k = 0; k < view.seen->count; k++) {
+            const struct kvs_seen_entry *e = &view.seen->entries[k];
+            sim_trace(sim, node, "  seen %02x%02x life %u: %u, ahead %u%s", e->node.bytes[0],
+                      e->node.bytes[1], e->life, e->count, e->ahead, e->settled ? ", settled" : "");
+        }
+        for (size_t k = 0; k < view.member_count; k++) {
+            struct kvs_repl_member_view m;
+            kvs_repl_member(node->repl, k, &m);
+            sim_trace(sim, node, "  member %.*s %02x%02x %s life %u", KVS_SLICE_FMT(m.record.name),
+                      m.record.node.bytes[0], m.record.node.bytes[1],
+                      kvs_member_state_name((enum kvs_member_state)m.record.state), m.record.life);
+        }
+    }
+}
+
+static bool has_left(const struct sim *sim, const struct kvs_uuid *node)
+{
+    for (int i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].left && kvs_uuid_cmp(&sim->nodes[i].disk.node, node) == 0)
+            return true;
+    return false;
+}
+
+static bool members_agree(const struct sim *sim, const struct node *node, char *why,
+                          size_t why_size)
+{
+    struct kvs_repl_view view;
+    kvs_repl_view(node->repl, &view);
+    size_t alive = 0;
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(node->repl, i, &member);
+        if (member.record.state > KVS_MEMBER_DEAD)
+            continue;
+        const struct node *other = NULL;
+        for (int k = 0; k < sim->node_count; k++)
+            if (takes_part(&sim->nodes[k]) &&
+                kvs_uuid_cmp(&sim->nodes[k].disk.node, &member.record.node) == 0)
+                other = &sim->nodes[k];
+        if (!other && member.record.state == KVS_MEMBER_DEAD && has_left(sim, &member.record.node))
+            continue; // its farewell was lost
+        if (!other || member.record.state != KVS_MEMBER_ALIVE ||
+            member.record.life != other->memory.life) {
+            snprintf(why, why_size, "n%d sees %.*s %s", node->index,
+                     KVS_SLICE_FMT(member.record.name),
+                     kvs_member_state_name((enum kvs_member_state)member.record.state));
+            return false;
+        }
+        alive++;
+    }
+    size_t others = 0;
+    for (int k = 0; k < sim->node_count; k++)
+        others += takes_part(&sim->nodes[k]) && &sim->nodes[k] != node;
+    if (alive == others)
+        return true;
+    snprintf(why, why_size, "n%d knows %zu of %zu others", node->index, alive, others);
+    return false;
+}
+
+static bool at_peace(const struct node *node, char *why, size_t why_size)
+{
+    struct kvs_repl_view view;
+    kvs_repl_view(node->repl, &view);
+    const char *what = NULL;
+    if (view.syncing)
+        what = "is syncing";
+    else if (view.returning)
+        what = "is returning";
+    else if (view.behind)
+        what = "is behind";
+    else if (node->memory.deferred_count > 0)
+        what = "has deferred versions";
+    if (!what)
+        return true;
+    snprintf(why, why_size, "n%d %s", node->index, what);
+    return false;
+}
+
+// Everything deleted or expired has been forgotten.
+static bool is_clean(const struct node *node, char *why, size_t why_size)
+{
+    for (int k = 0; k < SIM_KEYS_MAX; k++) {
+        const struct cell *cell = &node->memory.cells[k];
+        if (!cell->present || kvs_version_is_visible(&cell->version, INT64_MAX))
+            continue;
+        snprintf(why, why_size, "n%d still holds k%02d, which was deleted or expired", node->index,
+                 k);
+        return false;
+    }
+    return true;
+}
+
+bool check_converged(struct sim *sim, char *why, size_t why_size)
+{
+    const struct node *first = NULL;
+    struct kvs_repl_view view = {0};
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        if (!takes_part(node))
+            continue;
+        if (!node->up) {
+            snprintf(why, why_size, "n%d is down", i);
+            return false;
+        }
+        struct kvs_repl_view own;
+        kvs_repl_view(node->repl, &own);
+        if (!first) {
+            first = node;
+            view = own;
+        }
+        if (kvs_uuid_cmp(&own.cluster.id, &view.cluster.id) != 0) {
+            snprintf(why, why_size, "n%d is in another cluster", i);
+            return false;
+        }
+        if (!at_peace(node, why, why_size) || !check_same(first, node, why, why_size) ||
+            !members_agree(sim, node, why, why_size))
+            return false;
+        if (sim->knobs.retention_ms < 60000 && sim->knobs.digest_bits >= 64 &&
+            !is_clean(node, why, why_size))
+            return false;
+    }
+    return true;
+}
+
+static void check_key(struct sim *sim, const struct node *node, int key)
+{
+    const struct cell *cell = &node->memory.cells[key];
+    const struct model_write *winner = model_winner(&sim->model, key);
+    if (cell->present) {
+        int index = model_find(&sim->model, key, &cell->version);
+        if (index < 0 || sim->model.writes[key][index].value != cell->value) {
+            sim_fail(sim, "at rest k%02d holds what nobody wrote", key);
+            return;
+        }
+        for (int i = 0; i < sim->model.count[key]; i++) {
+            const struct model_write *write = &sim->model.writes[key][i];
+            if (write->acked && model_cmp(&cell->version, &write->version) < 0 &&
+                !model_may_outlive(&sim->model, key, index, i, node->watermark_ms)) {
+                // docs/replication.md: what an exile may undo.
+                if (sim->revivals > 0) {
+                    sim->undone++;
+                    continue;
+                }
+                sim_fail(sim,
+                         "at rest k%02d is at %" PRId64
+                         ", older than the acknowledged %s at %" PRId64,
+                         key, cell->version.timestamp - SIM_WALL_START_MS,
+                         kvs_version_is_tombstone(&write->version) ? "deletion" : "write",
+                         write->version.timestamp - SIM_WALL_START_MS);
+            }
+        }
+        return;
+    }
+    // Gone: deleted or expired by the winner, or by something newer that was never acknowledged.
+    for (int i = 0; winner && i < sim->model.count[key]; i++) {
+        const struct kvs_version *version = &sim->model.writes[key][i].version;
+        if (model_cmp(version, &winner->version) >= 0 &&
+            !kvs_version_is_visible(version, INT64_MAX))
+            return;
+    }
+    if (winner)
+        sim_fail(sim, "at rest the acknowledged write to k%02d at %" PRId64 " is lost", key,
+                 winner->version.timestamp - SIM_WALL_START_MS);
+}
+
+void check_rest(struct sim *sim)
+{
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        if (!takes_part(node) || sim->failed)
+            continue;
+        for (int k = 0; k < sim->knobs.keys; k++)
+            check_key(sim, node, k);
+        return; // all are equal
+    }
+}

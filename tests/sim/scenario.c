@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a seed means: the knobs, the workload, and what breaks when.
+#include "tests/sim/sim.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+
+enum { CHURN_MS = 200, REST_PATIENCE_MS = 240000 };
+
+static void set_knobs(struct sim *sim)
+{
+    struct sim_knobs *k = &sim->knobs;
+    uint64_t size = sim_below(sim, 20);
+    k->nodes = size < 13 ? 3 : size < 17 ? 2 + (int)sim_below(sim, 3) : 5;
+    k->keys = 3 + (int)sim_below(sim, sim_chance(sim, 0.5) ? 6 : 30);
+    k->ops = 30 + (int)sim_below(sim, 120);
+    k->active_ms = 15000 + (int64_t)sim_below(sim, 30000);
+    k->delay_ms = 1;
+    k->jitter_ms = sim_chance(sim, 0.5) ? 3 : 200;
+    k->loss = sim_chance(sim, 0.5) ? 0 : (double)sim_below(sim, 20) / 100;
+    k->duplication = sim_chance(sim, 0.5) ? 0 : (double)sim_below(sim, 20) / 100;
+    k->log_size = sim_chance(sim, 0.4) ? 4 : SIM_LOG_MAX;
+    k->revisions_kept = sim_chance(sim, 0.5) ? 1 : 3;
+    k->digest_bits = 64; // shorter ones collide, and then what was adopted as seen is not here
+    k->retention_ms = sim_chance(sim, 0.6) ? 0 : (int64_t)sim_below(sim, 8000);
+    k->expire_after_ms = 5000 + (int64_t)sim_below(sim, 20000);
+    k->promise_interval_ms = 500 + (int64_t)sim_below(sim, 3000);
+    k->sync_interval_ms = 3000 + (int64_t)sim_below(sim, 12000);
+    k->skew_max_ms = 500 + (int64_t)sim_below(sim, 5000);
+    k->frozen_clocks = sim_chance(sim, 0.33);
+    k->push = !sim_chance(sim, 0.1);
+}
+
+static void seed_with(struct node *node, const struct node *seed)
+{
+    if (node->seed_count < 4)
+        node->seeds[node->seed_count++] = seed->address;
+}
+
+static void make_nodes(struct sim *sim, int count, int spare)
+{
+    sim->node_count = count + spare;
+    sim->nodes = calloc((size_t)sim->node_count, sizeof(struct node));
+    kvs_assert(sim->nodes != NULL);
+    for (int i = 0; i < sim->node_count; i++)
+        node_init(sim, &sim->nodes[i], i);
+    for (int i = count; i < sim->node_count; i++) {
+        sim->nodes[i].is_copy = true; // a slot for a copied directory
+        sim->nodes[i].address = 0;
+    }
+}
+
+void scenario_build(struct sim *sim, int nodes)
+{
+    sim->knobs = (struct sim_knobs){.nodes = nodes,
+                                    .keys = 16,
+                                    .delay_ms = 1,
+                                    .jitter_ms = 0,
+                                    .log_size = SIM_LOG_MAX,
+                                    .revisions_kept = 3,
+                                    .digest_bits = 64,
+                                    .expire_after_ms = 60000,
+                                    .promise_interval_ms = 2000,
+                                    .sync_interval_ms = 30000,
+                                    .skew_max_ms = 60000,
+                                    .push = true,
+                                    .quiet = true};
+    make_nodes(sim, nodes, 0);
+    for (int i = 1; i < nodes; i++)
+        seed_with(&sim->nodes[i], &sim->nodes[0]);
+}
+
+// ---- Workload
+
+static struct node *random_node(struct sim *sim, bool up)
+{
+    struct node *found = NULL;
+    uint64_t candidates = 0;
+    for (int i = 0; i < sim->node_count; i++) {
+        struct node *node = &sim->nodes[i];
+        if (!node->is_copy && !node->left && node->up == up && sim_below(sim, ++candidates) == 0)
+            found = node;
+    }
+    return found;
+}
+
+static void one_op(struct sim *sim)
+{
+    struct node *node = random_node(sim, true);
+    if (!node)
+        return;
+    int key = (int)sim_below(sim, (uint64_t)sim->knobs.keys);
+    bool tombstone = sim_chance(sim, 0.4);
+    int64_t ttl_ms = sim_chance(sim, 0.15) ? 1 + (int64_t)sim_below(sim, 10000) : 0;
+    node_write(node, key, tombstone, ttl_ms);
+}
+
+// ---- What breaks
+
+static void cut_some(struct sim *sim)
+{
+    uint64_t kind = sim_below(sim, 3);
+    int n = sim->node_count;
+    int a = (int)sim_below(sim, (uint64_t)n);
+    sim_trace(sim, NULL, "network: %s",
+              kind == 0   ? "one way cut"
+              : kind == 1 ? "one node cut off"
+                          : "split");
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++) {
+            if (kind == 0 && i == a && sim_chance(sim, 0.7))
+                sim->cut[i][j] = true;
+            if (kind == 1 && (i == a || j == a))
+                sim->cut[i][j] = true;
+            if (kind == 2 && (i <= a) != (j <= a))
+                sim->cut[i][j] = true;
+        }
+    }
+}
+
+static void heal_some(struct sim *sim)
+{
+    bool all = sim_chance(sim, 0.3);
+    sim_trace(sim, NULL, "network: heals%s", all ? "" : " in part");
+    for (int i = 0; i < sim->node_count; i++)
+        for (int j = 0; j < sim->node_count; j++)
+            if (all || sim_chance(sim, 0.4))
+                sim->cut[i][j] = false;
+}
+
+static void restart(struct sim *sim, struct node *node)
+{
+    if (!sim->healing && sim_chance(sim, 0.2)) {
+        node->address = sim->next_address++;
+        sim_trace(sim, node, "has a new address");
+    }
+    node_start(node);
+}
+
+static void take_backup(struct sim *sim, struct node *node)
+{
+    sim_trace(sim, node, "is backed up");
+    disk_copy(&node->backup, &node->disk);
+    memcpy(node->backup_state, node->state, node->state_size);
+    node->backup_state_size = node->state_size;
+    node->has_backup = node->disk.formatted;
+}
+
+static void restore_backup(struct sim *sim, struct node *node)
+{
+    node_crash(node);
+    sim_trace(sim, node, "goes back to its backup");
+    struct disk lost = {0};
+    disk_copy(&lost, &node->disk);
+    disk_copy(&node->disk, &node->backup);
+    memcpy(node->state, node->backup_state, node->backup_state_size);
+    node->state_size = node->backup_state_size;
+    node->promised_ms = 0;
+    check_excuse(sim, &lost);
+    disk_done(&lost);
+}
+
+// Its configuration names the others where they are now.
+static void reseed(struct sim *sim, struct node *node)
+{
+    node->seed_count = 0;
+    for (int i = 0; i < sim->node_count; i++)
+        if (&sim->nodes[i] != node && !sim->nodes[i].is_copy)
+            seed_with(node, &sim->nodes[i]);
+    node->reseeded = true;
+}
+
+static void wipe(struct sim *sim, struct node *node)
+{
+    if (sim->gone_count == (int)(sizeof(sim->gone) / sizeof(sim->gone[0])) || !node->disk.formatted)
+        return;
+    node_crash(node);
+    sim_trace(sim, node, "loses its disk");
+    sim->gone[sim->gone_count++] = node->disk.node;
+    check_excuse(sim, &node->disk);
+    node_format(node);
+    reseed(sim, node);
+}
+
+static bool all_is_well(const struct sim *sim)
+{
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        if (!node->is_copy && !node->left && (!node->up || node->stalled || node->disk_full))
+            return false;
+        for (int k = 0; k < sim->node_count; k++)
+            if (sim->cut[i][k])
+                return false;
+        struct kvs_repl_view view;
+        if (node->up)
+            kvs_repl_view(node->repl, &view);
+        for (size_t k = 0; node->up && k < view.member_count; k++) {
+            struct kvs_repl_member_view member;
+            kvs_repl_member(node->repl, k, &member);
+            if (member.record.state == KVS_MEMBER_DEAD || member.record.state == KVS_MEMBER_SUSPECT)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool copy_is_up(const struct sim *sim)
+{
+    const struct node *last = &sim->nodes[sim->node_count - 1];
+    return last->is_copy && last->up;
+}
+
+static void start_copy(struct sim *sim, struct node *original)
+{
+    // While the first is cut off nobody can tell; then a copy is a disaster that no rule heals.
+    struct node *copy = &sim->nodes[sim->node_count - 1];
+    if (!copy->is_copy || copy->up || !all_is_well(sim))
+        return;
+    sim_trace(sim, original, "'s directory is copied and started as n%d", copy->index);
+    copy->address = sim->next_address++;
+    disk_copy(&copy->disk, &original->disk);
+    memcpy(copy->state, original->state, original->state_size);
+    copy->state_size = original->state_size;
+    copy->promised_ms = 0;
+    copy->clock_offset_ms = original->clock_offset_ms;
+    node_start(copy);
+}
+
+static void jump_clock(struct sim *sim, struct node *node)
+{
+    int64_t limit_ms = sim_chance(sim, 0.03) ? 3600000 : 2 * sim->knobs.skew_max_ms;
+    node->clock_offset_ms = (int64_t)sim_below(sim, (uint64_t)(2 * limit_ms + 1)) - limit_ms;
+    node->clock_drift_ppm = (int64_t)sim_below(sim, 2001) - 1000;
+    sim_trace(sim, node, "clock jumps to %lld ms", (long long)node->clock_offset_ms);
+}
+
+static void break_disk(struct sim *sim, struct node *node)
+{
+    node->disk_full = sim_chance(sim, 0.3);
+    node->disk_delay_ms = sim_chance(sim, 0.5) ? 3 : 800;
+    sim_trace(sim, node, "disk: %s, up to %lld ms", node->disk_full ? "full" : "takes writes",
+              (long long)node->disk_delay_ms);
+}
+
+static void one_fault(struct sim *sim)
+{
+    struct node *up = random_node(sim, true);
+    struct node *down = random_node(sim, false);
+    uint64_t kind = sim_below(sim, 100);
+    sim->faults++;
+    if (kind < 15) {
+        cut_some(sim);
+    } else if (kind < 35) {
+        heal_some(sim);
+    } else if (kind < 45) {
+        if (up)
+            node_crash(up);
+    } else if (kind < 65) {
+        if (down)
+            restart(sim, down);
+    } else if (kind < 70) {
+        if (up)
+            up->stalled = !up->stalled;
+    } else if (kind < 78) {
+        if (up)
+            jump_clock(sim, up);
+    } else if (kind < 86) {
+        if (up)
+            break_disk(sim, up);
+    } else if (kind < 92) {
+        if (up && up->disk.formatted)
+            take_backup(sim, up);
+    } else if (kind < 95) {
+        if (down && down->has_backup)
+            restore_backup(sim, down);
+    } else if (kind < 97) {
+        if (down)
+            wipe(sim, down);
+    } else if (kind < 98) {
+        if (up)
+            start_copy(sim, up);
+    } else if (kind == 98 && up && sim->node_count > 3) {
+        struct kvs_repl_event event = {.type = KVS_REPL_EVENT_LEAVE};
+        sim_trace(sim, up, "is told to leave");
+        node_event(up, &event);
+    }
+}
+
+static void churn(struct sim *sim)
+{
+    if (sim->healing)
+        return;
+    if (!sim->knobs.quiet && !copy_is_up(sim) && sim_chance(sim, 0.12))
+        one_fault(sim);
+    int64_t ticks = sim->knobs.active_ms / CHURN_MS;
+    int expected = sim->knobs.ops;
+    for (double rate = (double)expected / (double)ticks; rate > 0; rate -= 1)
+        if (sim_chance(sim, rate))
+            one_op(sim);
+    sim_at(sim, sim->now_ms + CHURN_MS, churn);
+}
+
+static void excuse_left(struct sim *sim)
+{
+    for (int i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].left)
+            check_excuse(sim, &sim->nodes[i].disk);
+}
+
+static void remove_gone(struct sim *sim)
+{
+    for (int i = 0; i < sim->gone_count; i++) {
+        struct kvs_repl_event event = {.type = KVS_REPL_EVENT_REMOVE, .remove = sim->gone[i]};
+        for (int n = 0; n < sim->node_count; n++)
+            if (sim->nodes[n].up && !sim->failed)
+                node_event(&sim->nodes[n], &event);
+    }
+}
+
+static int64_t latest_write_ms(const struct sim *sim)
+{
+    int64_t latest_ms = 0;
+    for (int k = 0; k < SIM_KEYS_MAX; k++)
+        for (int i = 0; i < sim->model.count[k]; i++) {
+            const struct kvs_version *v = &sim->model.writes[k][i].version;
+            int64_t end_ms = v->expires_at > v->timestamp ? v->expires_at : v->timestamp;
+            if (end_ms > latest_ms)
+                latest_ms = end_ms;
+        }
+    return latest_ms;
+}
+
+// Has the only node it could have met them through left or moved? Then an operator helps.
+static bool is_stranded(const struct node *node)
+{
+    struct kvs_repl_view view;
+    if (!node->up || node->left || node->is_copy)
+        return false;
+    kvs_repl_view(node->repl, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(node->repl, i, &member);
+        if (member.record.state <= KVS_MEMBER_DEAD && member.heard_ms != 0)
+            return false;
+    }
+    return true;
+}
+
+static void heal_everything(struct sim *sim)
+{
+    sim_trace(sim, NULL, "all faults end");
+    sim->healing = true;
+    memset(sim->cut, 0, sizeof(sim->cut));
+    sim->knobs.loss = 0;
+    sim->knobs.duplication = 0;
+    for (int i = 0; i < sim->node_count && !sim->failed; i++) {
+        struct node *node = &sim->nodes[i];
+        node->stalled = false;
+        node->disk_full = false;
+        node->disk_delay_ms = 3;
+        node->clock_frozen_ms = 0;
+        node->clock_offset_ms = 0;
+        node->clock_drift_ppm = 0;
+        if (node->reseeded && node->up)
+            node_crash(node);
+        if (node->reseeded)
+            reseed(sim, node);
+        if (!node->up && !node->left && !node->is_copy)
+            node_start(node);
+    }
+}
+
+static void help_stranded(struct sim *sim)
+{
+    bool met = true; // all of one cluster?
+    struct kvs_repl_view first = {0};
+    for (int i = 0; i < sim->node_count && !sim->failed; i++) {
+        struct node *node = &sim->nodes[i];
+        struct kvs_repl_view view;
+        if (!node->up || node->is_copy)
+            continue;
+        kvs_repl_view(node->repl, &view);
+        if (kvs_uuid_is_nil(&first.cluster.id))
+            first = view;
+        met = met && kvs_uuid_cmp(&first.cluster.id, &view.cluster.id) == 0;
+    }
+    for (int i = 0; i < sim->node_count && !sim->failed; i++) {
+        struct node *node = &sim->nodes[i];
+        if (!node->up || node->is_copy || (met && !is_stranded(node)))
+            continue;
+        sim_trace(sim, node, "is given new seeds");
+        node_crash(node);
+        reseed(sim, node);
+        node_start(node);
+    }
+}
+
+void scenario_rest(struct sim *sim)
+{
+    heal_everything(sim);
+    excuse_left(sim);
+    char why[256] = "";
+    int64_t future_ms = latest_write_ms(sim) - (SIM_WALL_START_MS + sim->now_ms);
+    int64_t until_ms = sim->now_ms + REST_PATIENCE_MS + (future_ms > 0 ? future_ms : 0);
+    sim_run_until(sim, sim->now_ms + 5000);
+    remove_gone(sim);
+    help_stranded(sim);
+    if (copy_is_up(sim))
+        node_crash(&sim->nodes[sim->node_count - 1]);
+    while (!sim->failed) {
+        if (check_converged(sim, why, sizeof(why))) {
+            sim_trace(sim, NULL, "all are equal");
+            excuse_left(sim);
+            check_rest(sim);
+            return;
+        }
+        if (sim->now_ms >= until_ms) {
+            check_trace_nodes(sim);
+            sim_fail(sim, "no rest %d s after all faults ended: %s", REST_PATIENCE_MS / 1000, why);
+            return;
+        }
+        sim_run_until(sim, sim->now_ms + 500);
+    }
+}
+
+// ---- Two clusters that begin apart
+
+static void meet(struct sim *sim)
+{
+    if (sim->healing)
+        return;
+    sim_trace(sim, NULL, "the two clusters meet");
+    memset(sim->cut, 0, sizeof(sim->cut));
+    struct node *last = &sim->nodes[sim->knobs.nodes - 1];
+    if (last->left)
+        return;
+    node_crash(last);
+    seed_with(last, &sim->nodes[0]);
+    node_start(last);
+}
+
+void scenario_run(struct sim *sim, uint64_t seed, unsigned mutations)
+{
+    FILE *trace = sim->trace;
+    sim_init(sim, seed);
+    sim->trace = trace;
+    set_knobs(sim);
+    sim->knobs.mutations = mutations;
+    bool apart = sim->knobs.nodes > 2 && sim_chance(sim, 0.1);
+    if (apart) // what one cluster has forgotten cannot beat what the other wrote before it
+        sim->knobs.retention_ms = INT64_C(1000000000);
+    make_nodes(sim, sim->knobs.nodes, sim_chance(sim, 0.2) ? 1 : 0);
+    sim_trace(sim, NULL, "%d nodes, %d keys, log of %d, %d revisions, digests of %d bits%s%s",
+              sim->knobs.nodes, sim->knobs.keys, sim->knobs.log_size, sim->knobs.revisions_kept,
+              sim->knobs.digest_bits, apart ? ", two clusters" : "",
+              sim->knobs.frozen_clocks ? ", clocks stand still" : "");
+    int younger =
+        apart ? 1 + (int)sim_below(sim, (uint64_t)sim->knobs.nodes - 1) : sim->knobs.nodes;
+    for (int i = 0; i < sim->knobs.nodes; i++) {
+        struct node *node = &sim->nodes[i];
+        if (i != 0 && i != younger)
+            seed_with(node, &sim->nodes[i < younger ? 0 : younger]);
+        if (sim->knobs.frozen_clocks)
+            node->clock_frozen_ms = SIM_WALL_START_MS + 1000;
+        else if (sim_chance(sim, 0.5))
+            node->clock_offset_ms = (int64_t)sim_below(sim, 2001) - 1000;
+        node_start(node);
+    }
+    for (int i = 0; i < sim->node_count && apart; i++)
+        for (int j = 0; j < sim->node_count; j++)
+            sim->cut[i][j] = (i < younger) != (j < younger);
+    if (apart)
+        sim_at(sim, sim->knobs.active_ms / 2, meet);
+    sim_at(sim, 100, churn);
+    sim_run_until(sim, sim->knobs.active_ms);
+    if (apart && !sim->failed && !sim->nodes[sim->knobs.nodes - 1].seed_count)
+        seed_with(&sim->nodes[sim->knobs.nodes - 1], &sim->nodes[0]);
+    if (!sim->failed)
+        scenario_rest(sim);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// The deterministic cluster: N nodes in one process, virtual time, one seed. The nodes run the
+// replication core and speak in encoded messages; disks, clocks and the network are played here,
+// and break as the seed says. An independent model says what must be true.
+//
+//   main.c      arguments            scenario.c  what a seed means: knobs, faults, workload
+//   world.c     events and network   host.c      one node: store, disk, performing actions
+//   model.c     the oracle           check.c     after each step, and at rest
+//   scenes.c    small scenes for golden traces, and fifty nodes
+#ifndef KVS_TESTS_SIM_SIM_H
+#define KVS_TESTS_SIM_SIM_H
+
+#include "repl/clock.h"
+#include "repl/mutations.h"
+#include "repl/repl.h"
+#include "tests/sim/naive_digest.h"
+
+#include <stdio.h>
+
+enum {
+    SIM_KEYS_MAX = 64,
+    SIM_NODES_MAX = 52,
+    SIM_LOG_MAX = 128,
+    SIM_DEFERRED_MAX = 128,
+    SIM_STATE_MAX = 16384,
+    SIM_PENDING_MAX = 1024,
+};
+#define SIM_WALL_START_MS INT64_C(1700000000000)
+
+// ---- The model (model.c): every write that was ever made, and what follows from them.
+
+struct model_write {
+    struct kvs_version version;
+    uint64_t value;
+    int replaced;     // index of the write it was made over, -1: none
+    uint64_t knew[4]; // which earlier writes of the key its writer had seen, by index
+    bool acked;       // its client was told, and no disaster has excused its loss since
+};
+
+struct model {
+    struct model_write *writes[SIM_KEYS_MAX];
+    int count[SIM_KEYS_MAX];
+    int capacity[SIM_KEYS_MAX];
+};
+
+void model_done(struct model *model);
+// The model's own order, not the code under test: > 0 if `a` wins.
+int model_cmp(const struct kvs_version *a, const struct kvs_version *b);
+int model_add(struct model *model, int key, const struct model_write *write);
+int model_find(const struct model *model, int key,
+               const struct kvs_version *version); // -1: unknown
+// The winner of all acknowledged writes of a key; NULL: none.
+const struct model_write *model_winner(const struct model *model, int key);
+// Had the writer of `later` seen `write`, dots and all?
+bool model_knew(const struct model *model, int key, int later, int write);
+// May `value` stand although `write`, which beats it, was acknowledged? Only if a deletion of both
+// has been forgotten whose writer never heard of `value`.
+bool model_may_outlive(const struct model *model, int key, int value, int write,
+                       int64_t forgotten_ms);
+
+// ---- A node's disk
+
+struct cell {
+    bool present;
+    struct kvs_version version;
+    uint64_t value;
+};
+
+struct log_entry {
+    int key;
+    struct kvs_version version;
+    uint64_t value;
+};
+
+struct disk {
+    bool formatted;
+    struct kvs_uuid node;
+    int64_t joined_timestamp;
+    uint32_t life;
+    uint32_t own_count; // of `life`
+    int64_t own_newest_ms;
+    int64_t clock_floor_ms;
+    int64_t purged_ms;
+    struct cell cells[SIM_KEYS_MAX];
+    struct log_entry log[SIM_LOG_MAX]; // ring, by arrival
+    uint64_t log_next;
+    struct log_entry deferred[SIM_DEFERRED_MAX];
+    int deferred_count;
+    struct kvs_seen seen;
+};
+
+// A commit whose sync is still to come.
+struct pending {
+    struct kvs_repl_commit commit;
+    int ack_key, ack_write; // a client waits for it; key -1: none
+};
+
+struct sim;
+
+struct node {
+    struct sim *sim;
+    int index;
+    uint32_t address; // of the process that runs now
+    bool up, stalled, left, is_copy;
+    bool reseeded;    // its disk was lost: it knows nobody but its seeds
+    struct disk disk; // what is on it
+    char state[SIM_STATE_MAX];
+    size_t state_size;
+    struct disk memory;  // what the running process sees
+    struct disk syncing; // under way to the disk
+    bool sync_running;
+    struct pending pending[SIM_PENDING_MAX];
+    int pending_count, pending_syncing;
+    uint32_t run; // counts starts: events of an earlier run are dropped
+    struct kvs_repl *repl;
+    struct kvs_repl_actions actions;
+    struct naive_digest digest;
+    struct kvs_digest_key digest_key;
+    struct kvs_stamp_clock clock;
+    struct kvs_fingerprint root;
+    int64_t tick_at_ms;
+    // Faults of the moment.
+    int64_t clock_offset_ms;
+    int64_t clock_frozen_ms; // != 0: stands there
+    int64_t clock_drift_ppm;
+    bool disk_full;
+    int64_t disk_delay_ms;
+    // A copy of its disk, taken some time ago.
+    bool has_backup;
+    struct disk backup;
+    char backup_state[SIM_STATE_MAX];
+    size_t backup_state_size;
+    uint32_t seeds[4]; // addresses
+    int seed_count;
+    // For the checks.
+    int64_t watermark_ms;
+    struct kvs_uuid cluster;
+    struct kvs_seen seen_before;
+    struct cell before[SIM_KEYS_MAX];
+    int64_t promised_ms;
+    bool revived; // by the commit being made
+};
+
+enum sim_event_type { SIM_MESSAGE, SIM_TICK, SIM_SYNC_DONE, SIM_READ_DONE, SIM_SCRIPT };
+
+struct sim_event {
+    int64_t at_ms;
+    uint64_t order; // ties are broken by the order of making
+    enum sim_event_type type;
+    int node;
+    int from;
+    uint32_t run;
+    uint32_t address;
+    char *bytes; // SIM_MESSAGE: owned
+    size_t size;
+    struct sim_read *read; // SIM_READ_DONE: owned
+    void (*script)(struct sim *sim);
+};
+
+// What a scenario sets.
+struct sim_knobs {
+    int nodes, keys, ops;
+    int64_t active_ms;
+    int delay_ms, jitter_ms;
+    double loss, duplication;
+    int log_size, revisions_kept;
+    int digest_bits;
+    int64_t retention_ms, expire_after_ms, promise_interval_ms, sync_interval_ms, skew_max_ms;
+    bool frozen_clocks, push;
+    bool quiet; // no faults at all
+    bool no_rest;
+    unsigned mutations;
+};
+
+struct sim {
+    uint64_t seed;
+    struct kvs_random_seeded random;
+    struct sim_knobs knobs;
+    int64_t now_ms;
+    struct node *nodes;
+    int node_count;
+    struct sim_event *heap;
+    size_t heap_count, heap_capacity;
+    uint64_t order;
+    bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; // [from][to]
+    struct model model;
+    bool healing;             // no new faults
+    struct kvs_uuid gone[16]; // identities whose disks are lost: an operator removes them
+    int gone_count;
+    int ops_left;
+    uint32_t next_address;
+    FILE *trace;      // NULL: none
+    bool trace_quiet; // golden traces: without pings and status exchanges
+    // Result.
+    uint64_t revivals; // never-seen versions from below the watermark that were taken
+    uint64_t undone;   // what these beat although it was newer: deletions forgotten in an exile
+    bool failed;
+    char failure[1024];
+    // Counters.
+    uint64_t steps, messages, bytes, writes, acked, drops, purged, deferred, conflicts, returns,
+        joins, divergences, dead_declared, faults, duplicates;
+};
+
+// ---- world.c
+void sim_init(struct sim *sim, uint64_t seed);
+void sim_done(struct sim *sim);
+uint64_t sim_below(struct sim *sim, uint64_t bound);
+bool sim_chance(struct sim *sim, double probability);
+void sim_push(struct sim *sim, struct sim_event *event); // takes what it owns
+void sim_send(struct sim *sim, const struct node *from, struct kvs_slice address,
+              struct kvs_slice bytes);
+void sim_run_until(struct sim *sim, int64_t until_ms);
+void sim_at(struct sim *sim, int64_t at_ms, void (*script)(struct sim *sim));
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_trace(struct sim *sim, const struct node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int64_t sim_wall_ms(const struct node *node);
+
+// ---- host.c
+void node_init(struct sim *sim, struct node *node, int index);
+void node_done(struct node *node);
+void node_start(struct node *node);
+void node_crash(struct node *node); // power goes: what was not synced is lost
+void node_event(struct node *node, struct kvs_repl_event *event);
+void node_on_sync_done(struct node *node);
+void node_on_read(struct node *node, struct sim_read *read);
+void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms);
+void node_format(struct node *node); // an empty disk with a new identity
+void read_free(struct sim_read *read);
+void disk_copy(struct disk *to, const struct disk *from);
+void disk_done(struct disk *disk);
+struct kvs_slice sim_key(int key, char buffer[static 16]);
+struct kvs_digest_sum sim_item(const struct node *node, struct kvs_slice key,
+                               const struct cell *cell);
+
+// ---- check.c
+void check_step(struct node *node);
+bool check_converged(struct sim *sim, char *why, size_t why_size);
+void check_rest(struct sim *sim);
+bool check_same(const struct node *a, const struct node *b, char *why, size_t why_size);
+void check_trace_nodes(struct sim *sim);
+void check_trace_difference(const struct node *a, const struct node *b);
+void check_removed(struct node *node, int key, const struct cell *cell, int64_t upto_ms);
+void check_dropped(struct node *node, int key, const struct cell *cell);
+// `lost` has gone, or went back in time: what no other disk holds may be lost with it.
+void check_excuse(struct sim *sim, const struct disk *lost);
+
+// ---- scenario.c
+void scenario_run(struct sim *sim, uint64_t seed, unsigned mutations); // a whole seed
+void scenario_build(struct sim *sim, int nodes); // quiet knobs, all nodes seeded with the first
+void scenario_rest(struct sim *sim);
+
+// ---- scenes.c
+bool scene_play(struct sim *sim, const char *name); // false: there is none of that name
+void scene_fifty(struct sim *sim, int64_t loss_s);
+
+#endif
