@@ -29,6 +29,7 @@ struct kvs_node {
     int64_t default_ttl_ms;
     struct fake_key keys[FAKE_KEYS_MAX]; // in order
     size_t key_count;
+    uint32_t walk; // that many keys, deleted but for one, stand for each
     // Faults.
     bool cold; // KVS_READ_CACHED answers KVS_ERR_AGAIN
     int read_err;
@@ -146,6 +147,7 @@ int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
     if (err || !grant)
         return err ? err : KVS_ERR_FORBIDDEN;
     struct kvs_slice last_group = KVS_SLICE_EMPTY;
+    size_t walked = 0;
     for (size_t i = 0; i < node->key_count; i++) {
         struct kvs_slice key = node->keys[i].key;
         struct fake_version *found = fake_visible(node, &node->keys[i]);
@@ -153,6 +155,11 @@ int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
             !kvs_slice_starts_with(key, scan->prefix) ||
             (scan->end.size > 0 && kvs_slice_cmp(key, scan->end) >= 0))
             continue;
+        if (walked > scan->keys_max) {
+            scan->pause(scan->ctx, key);
+            break;
+        }
+        walked += node->walk;
         struct kvs_slice group = fake_group(scan, key);
         if (group.size > 0 && kvs_slice_eq(group, last_group))
             continue;

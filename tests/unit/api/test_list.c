@@ -195,6 +195,23 @@ static void the_limit_is_100_unless_given_and_1000_at_most(void **state)
     assert_int_equal(kvs_json_member(api_json(f), "keys")->child_count, 101);
 }
 
+#ifndef KVS_TEST_REAL_NODE
+
+static void a_page_ends_where_many_deleted_keys_were_walked_over(void **state)
+{
+    struct api_fixture *f = *state;
+    static const char *const keys[] = {"p/a", "p/b/c", "p/b/d", "p/e"};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(keys); i++)
+        put(f, keys[i], "1");
+    f->node->walk = 60000;
+    char found[400];
+    char prefixes[400];
+    assert_int_equal(walk(f, "/kv/p/?limit=100", found, prefixes, sizeof(found)), 2);
+    assert_string_equal(found, "p/a p/b/c p/b/d p/e ");
+}
+
+#endif
+
 static void a_page_of_values_ends_at_its_bytes(void **state)
 {
     struct api_fixture *f = *state;
@@ -378,6 +395,9 @@ int main(void)
         api_test(the_cursor_goes_on_where_its_key_is_gone),
         api_test(the_limit_is_100_unless_given_and_1000_at_most),
         api_test(a_page_of_values_ends_at_its_bytes),
+#ifndef KVS_TEST_REAL_NODE
+        api_test(a_page_ends_where_many_deleted_keys_were_walked_over),
+#endif
         api_test(bad_parameters_are_400_and_named),
         api_test(the_longest_keys_fit_into_pages_and_cursors),
         api_test(a_range_holds_both_its_bounds),

@@ -218,6 +218,11 @@ static void damaged_records_do_not_keep_others_from_being_reclaimed(void **state
     assert_int_equal(kvs_node_housekeep(f->node), KVS_ERR_CORRUPT);
     assert_history(f, "sound", "");
     assert_true(is_writable(f));
+    uint64_t reported = kvs_metrics_counter(f->metrics, KVS_METRIC_CORRUPT_RECORDS);
+    assert_int_equal(kvs_node_housekeep(f->node), 0); // once an hour, not with every round
+    assert_in_range(kvs_metrics_counter(f->metrics, KVS_METRIC_CORRUPT_RECORDS) - reported, 0, 1);
+    atomic_fetch_add(&f->clock.wall_ms, 3600 * 1000);
+    assert_int_equal(kvs_node_housekeep(f->node), KVS_ERR_CORRUPT);
 }
 
 // Runs beside kvs_node_close, which waits for the commit thread that this one holds up.

@@ -103,6 +103,50 @@ static void a_delimiter_rolls_children_up_once_and_only_where_something_is_visib
         f, (struct kvs_node_scan){.prefix = KVS_SLICE("b/"), .delimiter = KVS_SLICE("/")}, 100, "");
 }
 
+struct paused {
+    int visited;
+    char at[16];
+};
+
+static bool count_visit(void *ctx, struct kvs_slice key, const struct kvs_version *version,
+                        struct kvs_slice json)
+{
+    (void)key;
+    (void)version;
+    (void)json;
+    ((struct paused *)ctx)->visited++;
+    return true;
+}
+
+static void remember_pause(void *ctx, struct kvs_slice key)
+{
+    struct paused *paused = ctx;
+    (void)snprintf(paused->at, sizeof(paused->at), "%.*s", KVS_SLICE_FMT(key));
+}
+
+static void a_scan_pauses_after_so_many_keys_deleted_ones_too(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 10; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        put(f, key, "1");
+        if (i != 1)
+            assert_int_equal(delete_key(f, key), 0);
+    }
+    struct paused paused = {0};
+    struct kvs_node_scan scan = {
+        .keys_max = 6, .visit = count_visit, .pause = remember_pause, .ctx = &paused};
+    assert_int_equal(kvs_node_scan(f->node, kvs_auth_open_grant(), &scan, KVS_READ_DISK), 0);
+    assert_int_equal(paused.visited, 1);
+    assert_string_equal(paused.at, "k6");
+    scan.first = kvs_slice_from_str("k6");
+    paused = (struct paused){0};
+    assert_int_equal(kvs_node_scan(f->node, kvs_auth_open_grant(), &scan, KVS_READ_DISK), 0);
+    assert_int_equal(paused.visited, 0);
+    assert_string_equal(paused.at, ""); // the end
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +154,7 @@ int main(void)
         TEST(lists_current_visible_records_in_byte_order),
         TEST(respects_prefix_bounds_and_limit),
         TEST(a_delimiter_rolls_children_up_once_and_only_where_something_is_visible),
+        TEST(a_scan_pauses_after_so_many_keys_deleted_ones_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -423,6 +423,33 @@ static void a_filter_may_read_the_store_until_it_is_closed(void **state)
     assert_true(atomic_load(&filter.found) > 0);
 }
 
+// Flushes for several reasons meet: full buffers, copies, closing.
+static void a_store_closes_and_copies_in_the_middle_of_flushes(void **state)
+{
+    struct fixture *f = *state;
+    enum { ROUNDS = 30, VALUE_SIZE = 20000 };
+    static char noise[VALUE_SIZE]; // must not compress to nothing
+    for (uint32_t i = 0; i < VALUE_SIZE; i++)
+        noise[i] = (char)(i * 2654435761U >> 13);
+    f->options.write_buffer_size = 64 << 10;
+    for (int round = 0; round < ROUNDS; round++) {
+        fixture_reopen(f);
+        for (int i = 0; i < 3 + round % 13; i++) {
+            struct kvs_store_batch *batch = kvs_store_batch_new(f->store);
+            for (enum kvs_family family = KVS_FAMILY_META; family < KVS_FAMILY_COUNT; family++)
+                kvs_store_batch_put(batch, family, kvs_slice((const char *)&i, sizeof(i)),
+                                    kvs_slice(noise, i % (int)(family + 1) ? 20 : VALUE_SIZE));
+            assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_ASYNC), 0);
+            kvs_store_batch_free(batch);
+        }
+        if (round % 5 == 0) {
+            char path[128];
+            (void)snprintf(path, sizeof(path), "%s/copy%d", f->dir, round);
+            assert_int_equal(kvs_store_checkpoint(f->store, path), 0);
+        }
+    }
+}
+
 // ---- Copies and figures
 
 static void a_checkpoint_opens_elsewhere_as_it_was(void **state)
@@ -492,6 +519,7 @@ int main(void)
         test_with_store(a_compaction_asks_the_filter_about_every_entry),
         test_with_store(without_memory_for_a_filter_everything_is_kept),
         test_with_store(a_filter_may_read_the_store_until_it_is_closed),
+        test_with_store(a_store_closes_and_copies_in_the_middle_of_flushes),
         test_with_store(a_checkpoint_opens_elsewhere_as_it_was),
         test_with_store(figures_follow_the_data),
     };
