@@ -44,8 +44,11 @@ demo: ## load a sample set of real documents and play with it
 	@scripts/build.sh $(BUILD)
 	@scripts/demo.sh $(BUILD)/kvs
 
-sim cluster: ## come with replication: not in this release
-	@echo "make $@: replication is not in this release; CHANGELOG.md says what is" >&2; exit 1
+sim: build ## play a cluster with faults against a model: make sim SEEDS=2000 FIRST=1
+	@$(BUILD)/tests/sim/kvs-sim --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1)
+
+cluster: ## three nodes that replicate: not in this release
+	@echo "make $@: nodes do not talk to each other in this release; CHANGELOG.md says what they do" >&2; exit 1
 
 install: build ## PREFIX=/usr/local, DESTDIR= respected
 	@meson configure $(BUILD) --prefix=$(or $(PREFIX),/usr/local)
