@@ -33,6 +33,15 @@ static struct kvs_slice get_key(struct wire_reader *in)
     return wire_get_bytes(in, KVS_REPL_KEY_MAX);
 }
 
+// The key of a record: a tag and at least one byte.
+static struct kvs_slice get_record_key(struct wire_reader *in)
+{
+    struct kvs_slice key = get_key(in);
+    if (key.size < 2 && !in->err)
+        in->err = KVS_ERR_SYNTAX;
+    return key;
+}
+
 static void put_items(struct kvs_buf *out, const struct kvs_repl_item *items, size_t count)
 {
     wire_put_uint(out, count);
@@ -48,11 +57,9 @@ static struct kvs_repl_item *get_items(struct wire_reader *in, size_t *ret_count
     size_t count = wire_get_count(in, ITEM_MIN);
     struct kvs_repl_item *items = wire_alloc(in, count, sizeof(*items));
     for (size_t i = 0; items && i < count; i++) {
-        items[i].key = get_key(in);
+        items[i].key = get_record_key(in);
         items[i].version = wire_get_version(in);
         items[i].value = wire_get_bytes(in, KVS_MESSAGE_SIZE_MAX);
-        if (items[i].key.size < 2)
-            in->err = in->err ? in->err : KVS_ERR_SYNTAX;
     }
     *ret_count = items ? count : 0;
     return items;
@@ -72,7 +79,7 @@ static struct kvs_repl_stub *get_stubs(struct wire_reader *in, size_t *ret_count
     size_t count = wire_get_count(in, STUB_MIN);
     struct kvs_repl_stub *stubs = wire_alloc(in, count, sizeof(*stubs));
     for (size_t i = 0; stubs && i < count; i++) {
-        stubs[i].key = get_key(in);
+        stubs[i].key = get_record_key(in);
         stubs[i].version = wire_get_version(in);
     }
     *ret_count = stubs ? count : 0;
@@ -359,7 +366,7 @@ static void get_fetch(struct wire_reader *in, struct kvs_message_fetch *body)
     size_t count = wire_get_count(in, KEY_MIN);
     body->keys = wire_alloc(in, count, sizeof(*body->keys));
     for (size_t i = 0; body->keys && i < count; i++)
-        body->keys[i] = get_key(in);
+        body->keys[i] = get_record_key(in);
     body->key_count = body->keys ? count : 0;
 }
 
