@@ -277,6 +277,11 @@ static void begin_length_body(struct kvs_http_conn *conn)
         dispatch(conn, kvs_slice(input->data + input->start - length, length));
         return;
     }
+    size_t more = length > workspace->body.capacity ? length - workspace->body.capacity : 0;
+    if (!http_workspace_fits(workspace, conn->server, more)) {
+        refuse(conn, HTTP_REFUSE_BUDGET);
+        return;
+    }
     promise_to_read(conn);
     workspace->body.size_max = length;
     kvs_buf_append(&workspace->body, input->data + input->start, here);
@@ -399,6 +404,8 @@ static bool step_chunked(struct kvs_http_conn *conn)
         http_chunked_feed(&workspace->head, &workspace->body, input->data + input->start,
                           http_input_size(input), &consumed);
     input->start += consumed;
+    if (!refusal && !http_workspace_try_charge(workspace, conn->server))
+        refusal = HTTP_REFUSE_BUDGET;
     if (refusal) {
         refuse(conn, refusal);
     } else if (workspace->head.last_chunk) {
@@ -464,6 +471,8 @@ void kvs_http_conn_run(struct kvs_http_conn *conn)
     if (conn->workspace && kvs_http_conn_is_idle(conn)) {
         http_workspace_release(conn->server, conn->workspace);
         conn->workspace = NULL;
+    } else if (conn->workspace) {
+        http_workspace_settle(conn->workspace, conn->server);
     }
 }
 
@@ -491,15 +500,25 @@ bool kvs_http_conn_wants_input(const struct kvs_http_conn *conn)
 
 static char *body_input(struct kvs_http_conn *conn, size_t *ret_size)
 {
-    // Grows with what has arrived, not with what was announced.
+    // Grows with what has arrived, not with what was announced: nor is that charged before, or
+    // announcements alone would keep others out.
     struct kvs_buf *body = &conn->workspace->body;
     size_t size = body->size < BODY_READ_MIN ? BODY_READ_MIN : body->size;
     if (size > BODY_READ_MAX)
         size = BODY_READ_MAX;
     if (size > conn->body_missing)
         size = conn->body_missing;
+    char *room = kvs_buf_reserve(body, size);
+    if (!room) {
+        refuse(conn, HTTP_REFUSE_NO_MEMORY);
+        return NULL;
+    }
+    if (!http_workspace_try_charge(conn->workspace, conn->server)) {
+        refuse(conn, HTTP_REFUSE_BUDGET);
+        return NULL;
+    }
     *ret_size = size;
-    return kvs_buf_reserve(body, size);
+    return room;
 }
 
 char *kvs_http_conn_input(struct kvs_http_conn *conn, size_t *ret_size)
@@ -508,13 +527,10 @@ char *kvs_http_conn_input(struct kvs_http_conn *conn, size_t *ret_size)
     if (!kvs_http_conn_wants_input(conn))
         return NULL;
     bool ok = acquire_workspace(conn);
+    if (ok && conn->phase == LENGTH)
+        return body_input(conn, ret_size);
     struct http_input *input = ok ? &conn->workspace->input : NULL;
-    if (ok && conn->phase == LENGTH) {
-        char *room = body_input(conn, ret_size);
-        if (room)
-            return room;
-        ok = false;
-    } else if (ok && !input_is_pinned(conn)) {
+    if (ok && !input_is_pinned(conn)) {
         size_t head_end = conn->workspace->head_at + conn->workspace->scan.line;
         ok = http_input_reserve(input, conn->phase == HEAD ? 0 : head_end);
     }
@@ -573,14 +589,8 @@ void kvs_http_conn_sent(struct kvs_http_conn *conn, size_t size)
     output->text_sent += text;
     output->large_sent += size - text;
     bool drained = http_output_size(output) == 0;
-    if (drained) {
-        kvs_buf_clear(&output->text);
-        output->text_sent = 0;
-        kvs_buf_clear(&output->large);
-        output->large_sent = 0;
-        if (output->large.capacity > HTTP_KEEP_SIZE)
-            kvs_buf_done(&output->large);
-    }
+    if (drained)
+        http_workspace_clear_output(conn->workspace);
     if (!drained || conn->stalled) {
         conn->progress_ns = now(conn);
         if (drained && conn->phase == HEAD)

@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "codec/http.h"
 #include "http/address.h"
+#include "http/budget.h"
 
 #include <sys/uio.h>
 
@@ -87,7 +88,8 @@ struct kvs_http_server_options {
     struct kvs_http_handler handler;
     const struct kvs_clock *clock;
     struct kvs_random *random;
-    struct kvs_metrics *metrics; // may be NULL
+    struct kvs_metrics *metrics;    // may be NULL
+    struct kvs_http_budget *budget; // shared by the loops; NULL = no limit
     struct kvs_executor *loop;
     struct kvs_executor *workers;
 };

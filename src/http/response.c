@@ -79,7 +79,7 @@ void http_response_write(struct http_workspace *workspace, const struct kvs_http
     struct http_output *output = &workspace->output;
     struct kvs_http_response *response = &workspace->exchange.response;
     kvs_assert(response->status >= 200 && response->status <= 599);
-    if (output->text_sent > HTTP_KEEP_SIZE) {
+    if (output->text_sent > KVS_HTTP_OUTPUT_MAX) {
         kvs_buf_consume(&output->text, output->text_sent);
         output->text_sent = 0;
     }

@@ -119,12 +119,69 @@ struct http_workspace *http_workspace_acquire(struct kvs_http_server *server)
     return workspace;
 }
 
-static void clear_buf(struct kvs_buf *buf)
+static size_t held(const struct http_workspace *workspace)
 {
-    if (buf->capacity > HTTP_KEEP_SIZE)
+    return workspace->input.capacity + workspace->body.capacity + workspace->output.text.capacity +
+           workspace->output.large.capacity + workspace->response_held;
+}
+
+static size_t beyond_base(size_t size)
+{
+    return size > HTTP_BASE_SIZE ? size - HTTP_BASE_SIZE : 0;
+}
+
+bool http_workspace_fits(const struct http_workspace *workspace,
+                         const struct kvs_http_server *server, size_t more)
+{
+    const struct kvs_http_budget *budget = server->options.budget;
+    size_t due = beyond_base(held(workspace) + more);
+    return !budget || due <= workspace->charged ||
+           due - workspace->charged <= kvs_http_budget_left(budget);
+}
+
+bool http_workspace_try_charge(struct http_workspace *workspace, struct kvs_http_server *server)
+{
+    struct kvs_http_budget *budget = server->options.budget;
+    size_t due = beyond_base(held(workspace));
+    if (!budget || due <= workspace->charged)
+        return true;
+    if (!kvs_http_budget_try_take(budget, due - workspace->charged))
+        return false;
+    workspace->charged = due;
+    return true;
+}
+
+void http_workspace_settle(struct http_workspace *workspace, struct kvs_http_server *server)
+{
+    struct kvs_http_budget *budget = server->options.budget;
+    size_t due = beyond_base(held(workspace));
+    if (!budget || due == workspace->charged)
+        return;
+    if (due > workspace->charged)
+        kvs_http_budget_take(budget, due - workspace->charged);
+    else
+        kvs_http_budget_give_back(budget, workspace->charged - due);
+    workspace->charged = due;
+}
+
+// Below the base everything is kept, so that small requests never allocate.
+static size_t keep_max(const struct http_workspace *workspace)
+{
+    return held(workspace) > HTTP_BASE_SIZE ? HTTP_KEEP_SIZE : SIZE_MAX;
+}
+
+static void clear_buf(struct kvs_buf *buf, size_t keep_max)
+{
+    if (buf->capacity > keep_max)
         kvs_buf_done(buf);
     else
         kvs_buf_clear(buf);
+}
+
+static void measure_response(struct http_workspace *workspace)
+{
+    const struct kvs_http_response *response = &workspace->exchange.response;
+    workspace->response_held = response->headers.capacity + response->body.capacity;
 }
 
 void http_workspace_next_request(struct http_workspace *workspace)
@@ -132,33 +189,50 @@ void http_workspace_next_request(struct http_workspace *workspace)
     struct kvs_http_exchange *exchange = &workspace->exchange;
     workspace->scan = (struct http_scan){0};
     workspace->finished = false;
-    clear_buf(&workspace->body);
-    clear_buf(&exchange->response.headers);
-    clear_buf(&exchange->response.body);
+    measure_response(workspace);
+    size_t keep = keep_max(workspace);
+    clear_buf(&workspace->body, keep);
+    clear_buf(&exchange->response.headers, keep);
+    clear_buf(&exchange->response.body, keep);
+    measure_response(workspace);
     exchange->response.status = 0;
     exchange->response.content_type = NULL;
     kvs_arena_reset(&exchange->arena);
     exchange->state = NULL;
 }
 
+void http_workspace_clear_output(struct http_workspace *workspace)
+{
+    struct http_output *output = &workspace->output;
+    size_t keep = keep_max(workspace);
+    clear_buf(&output->text, keep);
+    clear_buf(&output->large, keep);
+    output->text_sent = 0;
+    output->large_sent = 0;
+}
+
+static void clear_input(struct http_input *input)
+{
+    if (input->capacity > HTTP_INPUT_SIZE) {
+        free(input->data);
+        *input = (struct http_input){0};
+    }
+    input->start = 0;
+    input->end = 0;
+}
+
 void http_workspace_release(struct kvs_http_server *server, struct http_workspace *workspace)
 {
+    http_workspace_next_request(workspace);
+    http_workspace_clear_output(workspace);
+    clear_input(&workspace->input);
+    http_workspace_settle(workspace, server);
+    kvs_assert(workspace->charged == 0);
     if (server->pool_size == POOL_MAX) {
         free_workspace(workspace);
         return;
     }
-    http_workspace_next_request(workspace);
-    clear_buf(&workspace->output.text);
-    clear_buf(&workspace->output.large);
-    workspace->output.text_sent = 0;
-    workspace->output.large_sent = 0;
     workspace->conn = NULL;
-    if (workspace->input.capacity > HTTP_INPUT_SIZE) {
-        free(workspace->input.data);
-        workspace->input = (struct http_input){0};
-    }
-    workspace->input.start = 0;
-    workspace->input.end = 0;
     workspace->next = server->pool;
     server->pool = workspace;
     server->pool_size++;

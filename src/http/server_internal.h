@@ -13,7 +13,8 @@ enum {
     HTTP_INPUT_SIZE = 8 * 1024,      // at first; grows for large heads
     HTTP_INPUT_SIZE_MAX = 32 * 1024, // target, header section and HTTP_TAIL_SIZE fit in
     HTTP_TAIL_SIZE = 4096,           // room behind a head for what follows it
-    HTTP_KEEP_SIZE = 64 * 1024,      // larger buffers are not kept for the next request
+    HTTP_BASE_SIZE = 64 * 1024,      // of buffers that a workspace holds uncharged
+    HTTP_KEEP_SIZE = 8 * 1024,       // beyond the base larger buffers are freed when empty
     HTTP_DATE_LINE_SIZE = sizeof("Date: \r\n") - 1 + KVS_HTTP_DATE_SIZE,
 };
 
@@ -40,6 +41,9 @@ struct http_workspace {
     size_t head_at; // where the head began: until the response the slices point behind it
     struct kvs_buf body;
     struct http_output output;
+    size_t charged;       // to the budget
+    size_t response_held; // by exchange.response when the request began: a handler may be at
+                          // work on it on another thread
     struct kvs_http_exchange exchange;
     bool finished;                          // by the handler
     char client[KVS_HTTP_ADDRESS_TEXT_MAX]; // behind a trusted proxy
@@ -62,6 +66,18 @@ struct http_workspace *http_workspace_acquire(struct kvs_http_server *server); /
 void http_workspace_release(struct kvs_http_server *server, struct http_workspace *workspace);
 // Forgets the request, keeps input and output.
 void http_workspace_next_request(struct http_workspace *workspace);
+// Forgets the output, all of which has been sent.
+void http_workspace_clear_output(struct http_workspace *workspace);
+
+// ---- What a workspace holds beyond its base, and the budget of all
+
+// Would `more` bytes fit?
+bool http_workspace_fits(const struct http_workspace *workspace,
+                         const struct kvs_http_server *server, size_t more);
+// Charges what the buffers have grown by; false, charging nothing, when that does not fit.
+bool http_workspace_try_charge(struct http_workspace *workspace, struct kvs_http_server *server);
+// Charges what they have grown by even if it does not fit, or gives back.
+void http_workspace_settle(struct http_workspace *workspace, struct kvs_http_server *server);
 
 // Room at data + end, at least one byte; false: none. Moves what is unconsumed down to `pinned`;
 // below that nothing moves. May grow when `pinned` is 0.

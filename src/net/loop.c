@@ -78,6 +78,7 @@ int net_loop_init(struct net_loop *loop, struct kvs_net *net, struct kvs_http_se
         .clock = net->options.clock,
         .random = net->options.random,
         .metrics = net->options.metrics,
+        .budget = &net->budget,
         .loop = &loop->executor,
         .workers = kvs_workers_executor(net->workers),
     };

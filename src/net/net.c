@@ -6,7 +6,7 @@
 
 #include "base/assert.h"
 
-enum { WORKER_THREADS = 4, MAX_CONNECTIONS = 10000 };
+enum { WORKER_THREADS = 4, MAX_CONNECTIONS = 10000, MEMORY_MAX = 256 * 1024 * 1024 };
 
 static void set_limits(struct kvs_net *net, const struct kvs_net_options *options)
 {
@@ -45,6 +45,7 @@ int kvs_net_new(const struct kvs_net_options *options, struct kvs_net **ret_net,
     net->options = *options;
     net->listener.fd = -1;
     net->listener.spare_fd = -1;
+    kvs_http_budget_init(&net->budget, options->memory_max ? options->memory_max : MEMORY_MAX);
     set_limits(net, options);
     err = init(net, settings);
     if (err)
@@ -60,6 +61,7 @@ void kvs_net_free(struct kvs_net *net)
     net_listener_close(&net->listener);
     for (unsigned i = 0; net->loops && i < net->loop_count; i++)
         net_loop_done(&net->loops[i]);
+    kvs_assert(kvs_http_budget_held(&net->budget) == 0);
     kvs_workers_free(net->workers);
     net_addresses_free(net->addresses);
     free(net->loops);

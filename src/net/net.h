@@ -18,6 +18,8 @@ struct kvs_net_options {
     uint16_t port;           // 0 = any free one: kvs_net_port tells
     unsigned threads;        // event loops; 0 = one per core
     unsigned worker_threads; // for blocking work; 0 = 4
+    size_t memory_max;       // what all connections' buffers hold together beyond 64 KiB each;
+                             // 0 = 256 MiB. Then bodies are refused.
     // Reloadable: beyond max_connections a client is answered 503 or, far beyond, cut off.
     unsigned max_connections;             // 0 = 10000
     unsigned max_connections_per_address; // 0 = no limit

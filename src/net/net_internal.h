@@ -48,6 +48,7 @@ struct kvs_net {
     struct net_listener listener;
     struct net_addresses *addresses;
     struct kvs_workers *workers;
+    struct kvs_http_budget budget;
     atomic_uint conn_count;
     atomic_uint max_connections;
     atomic_uint max_connections_per_address;

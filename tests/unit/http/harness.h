@@ -15,6 +15,8 @@ struct harness {
     int64_t now_ns;
     struct kvs_random_seeded random;
     struct kvs_http_options http;
+    size_t budget_max; // 0: all there is
+    struct kvs_http_budget budget;
     struct kvs_http_server *server;
     struct kvs_http_conn *conn;
     struct kvs_buf output;
@@ -142,11 +144,13 @@ static inline void harness_init(struct harness *h)
     kvs_buf_init(&h->seen, 64 * 1024 * 1024);
     KVS_CLEANUP(kvs_http_settings_unrefp) struct kvs_http_settings *settings = NULL;
     assert_int_equal(kvs_http_settings_new(&h->http, &settings, NULL), 0);
+    kvs_http_budget_init(&h->budget, h->budget_max ? h->budget_max : SIZE_MAX);
     const struct kvs_http_server_options options = {
         .settings = settings,
         .handler = {h, harness_handle, harness_body_limit, harness_finished},
         .clock = &h->clock,
         .random = &h->random.base,
+        .budget = &h->budget,
     };
     assert_int_equal(kvs_http_server_new(&options, &h->server), 0);
     harness_connect(h);
@@ -155,6 +159,7 @@ static inline void harness_init(struct harness *h)
 static inline void harness_done(struct harness *h)
 {
     kvs_http_conn_close(h->conn);
+    assert_int_equal(kvs_http_budget_held(&h->budget), 0);
     kvs_http_server_free(h->server);
     kvs_buf_done(&h->output);
     kvs_buf_done(&h->seen);

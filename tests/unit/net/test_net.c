@@ -271,6 +271,36 @@ static void runs_blocking_work_elsewhere_and_comes_back(void **state)
     stop(&server);
 }
 
+// The second connection goes to the less busy loop, which is not the holder's.
+static void bounds_what_the_connections_of_all_loops_hold(void **state)
+{
+    (void)state;
+    enum { BODY = 900 * 1024 };
+    struct server server;
+    prepare(&server);
+    server.options.memory_max = 1024 * 1024;
+    start(&server);
+    KVS_CLEANUP(kvs_freep) char *body = calloc(1, BODY + 1);
+    assert_non_null(body);
+    memset(body, 'b', BODY);
+    int holder = dial(&server);
+    send_text(holder, "PUT /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 921600\r\n\r\n");
+    send_text(holder, body);
+    AWAIT(atomic_load(&server.held));
+    int fd = dial(&server);
+    send_text(fd, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 921600\r\n\r\n");
+    assert_true(expect(fd, "503 Service Unavailable"));
+    close(fd);
+    fd = dial(&server);
+    send_text(fd, GET("/"));
+    assert_true(expect(fd, "hello"));
+    close(fd);
+    release(&server);
+    assert_true(expect(holder, "released"));
+    close(holder);
+    stop(&server); // kvs_net_free asserts that nothing is held
+}
+
 static void explains_why_it_cannot_listen(void **state)
 {
     (void)state;
@@ -569,6 +599,7 @@ int main(void)
         cmocka_unit_test(serves_requests_one_after_the_other_and_pipelined),
         cmocka_unit_test(spreads_connections_over_the_loops),
         cmocka_unit_test(runs_blocking_work_elsewhere_and_comes_back),
+        cmocka_unit_test(bounds_what_the_connections_of_all_loops_hold),
         cmocka_unit_test(explains_why_it_cannot_listen),
         cmocka_unit_test(cuts_off_slow_and_idle_clients_but_serves_others),
         cmocka_unit_test(resets_clients_that_do_not_read),
