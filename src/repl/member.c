@@ -150,7 +150,7 @@ static int64_t suspicion_ms(const struct kvs_repl *r, const struct member *membe
            (longest_ms - shortest_ms) * way[expected][confirmed < 3 ? confirmed : 3] / 1000;
 }
 
-// Bad news travels at once, not with the next probe.
+// News travels at once, not with the next probe: a suspicion, a death, and above all a refutation.
 static void spread(struct kvs_repl *r, const struct member *about)
 {
     for (int i = 0; i < NEWS_FANOUT; i++) {
@@ -218,6 +218,7 @@ static void merge_self(struct kvs_repl *r, const struct kvs_member_record *recor
     self->incarnation = record->incarnation + 1;
     self->told = 0;
     r->state_dirty = true;
+    spread(r, self);
 }
 
 static void new_life(struct kvs_repl *r, struct member *member)
@@ -259,10 +260,11 @@ void member_merge(struct kvs_repl *r, const struct kvs_member_record *record)
     bool worse = record->incarnation == member->incarnation && record->state > member->state;
     if (newer || worse) {
         bool reborn = record->life != member->life;
-        bool died = record->state == KVS_MEMBER_DEAD && member->state != KVS_MEMBER_DEAD;
+        bool news = (record->state == KVS_MEMBER_DEAD) != (member->state == KVS_MEMBER_DEAD) ||
+                    (record->state == KVS_MEMBER_ALIVE && member->state == KVS_MEMBER_SUSPECT);
         take_record(member, record);
         member_set_state(r, member, (enum kvs_member_state)record->state);
-        if (died)
+        if (news)
             spread(r, member);
         if (newer)
             member->accuser_count = 0;
