@@ -170,7 +170,7 @@ static entry_index take_entry(struct shard *shard)
     return shard->entry_count++;
 }
 
-static void insert(struct shard *shard, uint64_t hash, struct kvs_record *record)
+static void insert(struct shard *shard, uint64_t hash, struct kvs_record *record, bool used)
 {
     size_t cost = record_cost(record);
     if (cost > RECORD_SIZE_MAX || cost > shard->bytes_max || !grow_buckets(shard))
@@ -180,19 +180,22 @@ static void insert(struct shard *shard, uint64_t hash, struct kvs_record *record
     if (!index)
         return;
     entry_index *bucket = bucket_of(shard, hash);
-    shard->entries[index] = (struct entry){hash, kvs_record_ref(record), *bucket, false};
+    shard->entries[index] = (struct entry){hash, kvs_record_ref(record), *bucket, used};
     *bucket = index;
     shard->bytes += cost;
     shard->record_count++;
 }
 
-static void drop(struct shard *shard, uint64_t hash, struct kvs_slice key)
+// Was it held?
+static bool drop(struct shard *shard, uint64_t hash, struct kvs_slice key)
 {
     if (shard->bucket_count == 0)
-        return;
+        return false;
     entry_index *link = find_link(shard, hash, key);
-    if (*link)
-        unlink_entry(shard, link);
+    if (*link == 0)
+        return false;
+    unlink_entry(shard, link);
+    return true;
 }
 
 // ---- The whole
@@ -290,8 +293,9 @@ void kvs_cache_publish(struct kvs_cache *cache, struct kvs_record *record)
     struct shard *shard = lock_shard(cache, hash);
     size_t before = shard->bytes;
     shard->changes++;
-    drop(shard, hash, key);
-    insert(shard, hash, record);
+    // What is written again while it is held is in use: a stream of new keys must not push it out.
+    bool held = drop(shard, hash, key);
+    insert(shard, hash, record, held);
     unlock_shard(cache, shard, before);
 }
 
@@ -301,7 +305,7 @@ void kvs_cache_remove(struct kvs_cache *cache, struct kvs_slice key)
     struct shard *shard = lock_shard(cache, hash);
     size_t before = shard->bytes;
     shard->changes++;
-    drop(shard, hash, key);
+    (void)drop(shard, hash, key); // gone either way
     unlock_shard(cache, shard, before);
 }
 
@@ -330,8 +334,8 @@ void kvs_cache_fill(struct kvs_cache *cache, struct kvs_record *record, uint64_t
     struct shard *shard = lock_shard(cache, hash);
     size_t before = shard->bytes;
     if (shard->changes == ticket) {
-        drop(shard, hash, key); // another reader may have filled it
-        insert(shard, hash, record);
+        bool held = drop(shard, hash, key); // another reader may have filled it
+        insert(shard, hash, record, held);
     }
     unlock_shard(cache, shard, before);
 }

@@ -103,6 +103,29 @@ static void stays_within_its_bytes_and_keeps_what_is_used(void **state)
     kvs_metrics_free(metrics);
 }
 
+static void what_is_written_again_outlives_what_is_written_once(void **state)
+{
+    (void)state;
+    struct kvs_cache *cache = new_cache(256 * 1024);
+    publish(cache, "counter", 1);
+    for (int i = 0; i < 20000; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "key%d", i);
+        publish(cache, key, 1);
+        publish(cache, "counter", i + 2);
+    }
+    assert_int_equal(held_timestamp(cache, "counter"), 20001);
+    // … although nobody looked: the last of a stream of new keys pushes out its first, not the
+    // counter.
+    for (int i = 0; i < 40; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "new%d", i);
+        publish(cache, key, 1);
+    }
+    assert_int_equal(held_timestamp(cache, "counter"), 20001);
+    kvs_cache_free(cache);
+}
+
 static void a_record_that_is_too_large_is_not_held_but_replaces_the_old_one(void **state)
 {
     (void)state;
@@ -148,6 +171,7 @@ int main(void)
         cmocka_unit_test(holds_the_last_published_version),
         cmocka_unit_test(a_fill_that_was_overtaken_by_a_commit_is_dropped),
         cmocka_unit_test(stays_within_its_bytes_and_keeps_what_is_used),
+        cmocka_unit_test(what_is_written_again_outlives_what_is_written_once),
         cmocka_unit_test(a_record_that_is_too_large_is_not_held_but_replaces_the_old_one),
         cmocka_unit_test(readers_and_a_publisher_run_side_by_side),
     };
