@@ -286,16 +286,16 @@ struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key)
     return record;
 }
 
-void kvs_cache_publish(struct kvs_cache *cache, struct kvs_record *record)
+void kvs_cache_publish(struct kvs_cache *cache, struct kvs_record *record, bool created)
 {
     struct kvs_slice key = kvs_record_key(record);
     uint64_t hash = hash_key(key);
     struct shard *shard = lock_shard(cache, hash);
     size_t before = shard->bytes;
     shard->changes++;
-    // What is written again while it is held is in use: a stream of new keys must not push it out.
-    bool held = drop(shard, hash, key);
-    insert(shard, hash, record, held);
+    bool held = drop(shard, hash, key); // then it is in use: it is written again
+    if (!created || held || shard->bytes + record_cost(record) <= shard->bytes_max)
+        insert(shard, hash, record, held);
     unlock_shard(cache, shard, before);
 }
 

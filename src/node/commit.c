@@ -208,7 +208,7 @@ static void publish(struct kvs_node *node, struct kvs_write *first)
             bool tombstone = kvs_version_is_tombstone(&write->pending->version);
             puts += !tombstone;
             deletes += tombstone;
-            kvs_cache_publish(node->cache, write->pending);
+            kvs_cache_publish(node->cache, write->pending, write->created);
         } else if (!write->err && write->removed) {
             kvs_cache_remove(node->cache, write->key);
             kvs_metrics_add(node->options.metrics, KVS_METRIC_EXPIRED_RECORDS, 1);

@@ -15,11 +15,16 @@ static struct kvs_record *record_of(const char *key, int64_t timestamp, const ch
     return record;
 }
 
-static void publish(struct kvs_cache *cache, const char *key, int64_t timestamp)
+static void publish_as(struct kvs_cache *cache, const char *key, int64_t timestamp, bool created)
 {
     struct kvs_record *record = record_of(key, timestamp, "\"value\"");
-    kvs_cache_publish(cache, record);
+    kvs_cache_publish(cache, record, created);
     kvs_record_unref(record);
+}
+
+static void publish(struct kvs_cache *cache, const char *key, int64_t timestamp)
+{
+    publish_as(cache, key, timestamp, false);
 }
 
 // 0 when the key is not held.
@@ -126,6 +131,30 @@ static void what_is_written_again_outlives_what_is_written_once(void **state)
     kvs_cache_free(cache);
 }
 
+static void new_keys_push_nothing_out(void **state)
+{
+    (void)state;
+    struct kvs_cache *cache = new_cache(256 * 1024);
+    enum { COUNT = 500 };
+    char key[32];
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(key, sizeof(key), "old%d", i);
+        publish_as(cache, key, 1, true);
+    }
+    for (int i = 0; i < 20000; i++) {
+        (void)snprintf(key, sizeof(key), "new%d", i);
+        publish_as(cache, key, 1, true);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(key, sizeof(key), "old%d", i);
+        assert_int_equal(held_timestamp(cache, key), 1);
+    }
+    assert_int_equal(held_timestamp(cache, "new19999"), 0);
+    publish_as(cache, "new19999", 2, false); // overwritten: now it is worth a place
+    assert_int_equal(held_timestamp(cache, "new19999"), 2);
+    kvs_cache_free(cache);
+}
+
 static void a_record_that_is_too_large_is_not_held_but_replaces_the_old_one(void **state)
 {
     (void)state;
@@ -135,7 +164,7 @@ static void a_record_that_is_too_large_is_not_held_but_replaces_the_old_one(void
     assert_non_null(json);
     memset(json, '1', 200 * 1024 - 1);
     struct kvs_record *large = record_of("a", 2, json);
-    kvs_cache_publish(cache, large);
+    kvs_cache_publish(cache, large, false);
     kvs_record_unref(large);
     free(json);
     assert_int_equal(held_timestamp(cache, "a"), 0);
@@ -172,6 +201,7 @@ int main(void)
         cmocka_unit_test(a_fill_that_was_overtaken_by_a_commit_is_dropped),
         cmocka_unit_test(stays_within_its_bytes_and_keeps_what_is_used),
         cmocka_unit_test(what_is_written_again_outlives_what_is_written_once),
+        cmocka_unit_test(new_keys_push_nothing_out),
         cmocka_unit_test(a_record_that_is_too_large_is_not_held_but_replaces_the_old_one),
         cmocka_unit_test(readers_and_a_publisher_run_side_by_side),
     };
