@@ -39,6 +39,6 @@ git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build-cl
 # cppcheck does not know __attribute__((cleanup)): leaks are ASan's and valgrind's.
 step "cppcheck"
 cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
-    --suppress=missingIncludeSystem --suppress=memleak --std=c11 -DKVS_VERSION='"x"' -D__GNUC__=12 -I . -I src -I include -j "$(nproc)" src
+    --suppress=missingIncludeSystem --suppress=memleak --suppress=internalAstError --std=c11 -DKVS_VERSION='"x"' -D__GNUC__=12 -I . -I src -I include -j "$(nproc)" src
 
 echo "check: all good"

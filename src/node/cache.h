@@ -24,8 +24,9 @@ void kvs_cache_free(struct kvs_cache *cache);
 // A new reference, or NULL.
 struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key);
 
-// After a commit: `record` replaces whatever is held under its key. Takes its own reference. A key that
-// is `created` is held only while there is room: loading new data pushes out nothing that is in use.
+// After a commit: `record` replaces whatever is held under its key. Takes its own reference. A key
+// that is `created` is held only while there is room: loading new data pushes out nothing that is
+// in use.
 void kvs_cache_publish(struct kvs_cache *cache, struct kvs_record *record, bool created);
 // After a commit that removed every version of the key.
 void kvs_cache_remove(struct kvs_cache *cache, struct kvs_slice key);

@@ -298,6 +298,7 @@ size_t member_updates(struct kvs_repl *r, const struct member *about,
         struct member *best = tellable(r, &r->self) ? &r->self : NULL;
         for (size_t i = 0; i < r->member_count; i++) {
             struct member *m = r->members[i];
+            kvs_assert(m);
             if (tellable(r, m) && (!best || m->told < best->told))
                 best = m;
         }

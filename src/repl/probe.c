@@ -102,7 +102,7 @@ void probe_on_pong(struct kvs_repl *r, const struct kvs_repl_message *message)
 
 static void ask_others(struct kvs_repl *r, const struct member *target)
 {
-    struct member *asked[INDIRECT_PROBES];
+    struct member *asked[INDIRECT_PROBES] = {NULL};
     size_t count = 0;
     for (unsigned attempt = 0; attempt < INDIRECT_PROBES * 3 && count < INDIRECT_PROBES;
          attempt++) {

@@ -390,6 +390,7 @@ static void drop(struct kvs_repl *r, const struct kvs_repl_stub *stub)
 static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
                  const struct kvs_repl_stub *theirs, struct offers *offers)
 {
+    kvs_assert(ours);
     struct sync *sync = &r->sync;
     const struct kvs_version *version = &ours->version;
     if (!theirs && version->timestamp <= sync->peer_watermark_ms) {
