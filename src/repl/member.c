@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { NEWS_FANOUT = 3, CLAIM_MS = 1500, CLAIM_VALID_MS = 10000 };
+enum { NEWS_FANOUT = 3, ASK_MS = 500, CLAIM_MS = 1500, CLAIM_VALID_MS = 10000 };
 
 struct member *member_find(const struct kvs_repl *r, const struct kvs_uuid *node)
 {
@@ -291,7 +291,8 @@ size_t member_updates(struct kvs_repl *r, const struct member *about,
                       struct kvs_member_record *ret_records)
 {
     size_t count = 0;
-    // Who is thought badly of must hear it first.
+    // Who is thought badly of must hear it first; and it must be heard itself.
+    ret_records[count++] = member_record(&r->self);
     if (about && about->state != KVS_MEMBER_ALIVE)
         ret_records[count++] = member_record(about);
     while (count < UPDATES_A_PING) {
@@ -426,7 +427,14 @@ static void tick_suspects(struct kvs_repl *r)
 {
     for (size_t i = 0; i < r->member_count; i++) {
         struct member *m = r->members[i];
-        if (m->state == KVS_MEMBER_SUSPECT && r->now_ms >= m->suspect_until_ms) {
+        if (m->state != KVS_MEMBER_SUSPECT)
+            continue;
+        if (r->now_ms >= m->ask_at_ms) {
+            // Whoever suspects it tells it so: its answer carries the refutation.
+            probe_send(r, m, member_address(m), m->life, ++r->probe_number);
+            m->ask_at_ms = r->now_ms + ASK_MS;
+        }
+        if (r->now_ms >= m->suspect_until_ms) {
             member_set_state(r, m, KVS_MEMBER_DEAD);
             spread(r, m);
         }

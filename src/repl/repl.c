@@ -488,7 +488,7 @@ static int64_t next_deadline(const struct kvs_repl *r)
         next = earliest(next, m->pull_deadline_ms);
         next = earliest(next, m->retry_at_ms);
         if (m->state == KVS_MEMBER_SUSPECT)
-            next = earliest(next, m->suspect_until_ms);
+            next = earliest(min_i64(next, m->ask_at_ms), m->suspect_until_ms);
         if (m->push != PUSH_IDLE || m->credit_bytes == 0)
             next = earliest(next, m->push_deadline_ms);
     }

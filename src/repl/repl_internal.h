@@ -45,6 +45,7 @@ struct member {
     bool estranged;
     int64_t heard_ms;
     int64_t suspect_until_ms;
+    int64_t ask_at_ms;   // SUSPECT: it is asked itself, again and again
     uint32_t told;       // how often its record has been passed on since it changed
     int64_t retry_at_ms; // DEAD: the next ping
     int64_t retry_delay_ms;
