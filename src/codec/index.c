@@ -2,8 +2,11 @@
 #include "codec/index.h"
 
 #include "base/assert.h"
+#include "codec/record.h"
 
 enum { FORMAT = 1, TIME_SIZE = 8 };
+
+#define SYSTEM_BIT (UINT64_C(1) << 63) // of a BY_TIME entry's time
 
 // A first byte that says how the rest is to be read.
 static int check_format(struct kvs_cursor *cursor)
@@ -58,10 +61,17 @@ int kvs_change_decode(struct kvs_slice entry_key, struct kvs_slice entry_value,
     return 0;
 }
 
-void kvs_time_key_encode(struct kvs_buf *out, int64_t time_ms, struct kvs_slice key)
+void kvs_due_key_encode(struct kvs_buf *out, int64_t due_ms, struct kvs_slice key)
 {
-    kvs_assert(time_ms >= 0);
-    kvs_wire_put_u64be(out, (uint64_t)time_ms);
+    kvs_assert(due_ms >= 0);
+    kvs_wire_put_u64be(out, (uint64_t)due_ms);
+    kvs_buf_append_slice(out, key);
+}
+
+void kvs_by_time_key_encode(struct kvs_buf *out, int64_t timestamp, struct kvs_slice key)
+{
+    kvs_assert(timestamp >= 0);
+    kvs_wire_put_u64be(out, (uint64_t)timestamp | (kvs_key_is_system(key) ? SYSTEM_BIT : 0));
     kvs_buf_append_slice(out, key);
 }
 
@@ -71,6 +81,8 @@ bool kvs_time_key_decode(struct kvs_slice entry_key, int64_t *ret_time_ms,
     struct kvs_cursor cursor = kvs_cursor(entry_key);
     uint64_t time_ms = kvs_wire_get_u64be(&cursor);
     struct kvs_slice key = kvs_wire_get_rest(&cursor);
+    if (kvs_key_is_system(key))
+        time_ms &= ~SYSTEM_BIT;
     if (cursor.bad || key.size == 0 || time_ms > INT64_MAX)
         return false;
     *ret_time_ms = (int64_t)time_ms;

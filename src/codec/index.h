@@ -6,8 +6,10 @@
 //            val  format u8 = 1 | flags u8 | timestamp uvarint | uuid 16 | writer_id uvarint |
 //                 writer_seq uvarint | user key
 //   BY_TIME  key  timestamp u64be | user key             val  empty
-//            One for each version ever committed. It is current only while the key's current
-//            version has that timestamp: readers check, and compaction drops the rest.
+//            Of a system key the timestamp's highest bit is set, so that either kind is read newest
+//            first without the other. One for each version ever committed. It is current only while
+//            the key's current version has that timestamp: readers check, and compaction drops the
+//            rest.
 //   DUE      key  due u64be (Unix ms) | user key         val  empty
 //            When to look at a key whose version expires or whose tombstone grows old. A hint:
 //            whoever looks decides by the version, not by the entry.
@@ -39,8 +41,9 @@ void kvs_change_encode_value(struct kvs_buf *out, const struct kvs_change *chang
 KVS_MUST_CHECK int kvs_change_decode(struct kvs_slice entry_key, struct kvs_slice entry_value,
                                      struct kvs_change *ret_change);
 
-// BY_TIME and DUE share one shape: a time, then a user key.
-void kvs_time_key_encode(struct kvs_buf *out, int64_t time_ms, struct kvs_slice key);
+// BY_TIME and DUE share one shape: a time, then a key.
+void kvs_due_key_encode(struct kvs_buf *out, int64_t due_ms, struct kvs_slice key);
+void kvs_by_time_key_encode(struct kvs_buf *out, int64_t timestamp, struct kvs_slice key);
 bool kvs_time_key_decode(struct kvs_slice entry_key, int64_t *ret_time_ms,
                          struct kvs_slice *ret_key);
 

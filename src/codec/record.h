@@ -47,6 +47,14 @@ KVS_MUST_CHECK int kvs_record_decode(struct kvs_slice entry_key, struct kvs_slic
 // The user key of an entry key; false when it is no entry key.
 bool kvs_record_split_key(struct kvs_slice entry_key, struct kvs_slice *ret_key);
 
+// Records that replicate but are no user's (accounts, tokens, permissions) have keys that begin
+// with this byte. No user key holds control characters, so none can collide with or reach them.
+enum { KVS_SYSTEM_KEY_BYTE = 1 };
+static inline bool kvs_key_is_system(struct kvs_slice key)
+{
+    return key.size > 0 && key.data[0] == KVS_SYSTEM_KEY_BYTE;
+}
+
 // Is this a key a client may use (spec section 3)? On false *ret_reason (static) says why not.
 bool kvs_key_is_valid(struct kvs_slice key, const char **ret_reason);
 

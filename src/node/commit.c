@@ -51,22 +51,23 @@ static void answer_all(struct kvs_write *first)
 
 // ---- The queue
 
-void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *write)
+void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *first,
+                          struct kvs_write *last, size_t count)
 {
-    write->next = NULL;
-    write->pending = NULL;
+    last->next = NULL;
     (void)pthread_mutex_lock(&committer->lock); // a plain mutex that we never lock twice
     bool accepted = !committer->stopping;
     bool was_empty = committer->first == NULL;
     if (accepted) {
-        *committer->last = write;
-        committer->last = &write->next;
-        committer->queued++;
+        *committer->last = first;
+        committer->last = &last->next;
+        committer->queued += count;
     }
     (void)pthread_mutex_unlock(&committer->lock);
     if (!accepted) {
-        write->err = KVS_ERR_SHUTDOWN;
-        answer(write);
+        for (struct kvs_write *write = first; write; write = write->next)
+            write->err = KVS_ERR_SHUTDOWN;
+        answer_all(first);
     } else if (was_empty) {
         (void)pthread_cond_signal(&committer->wake);
     }
@@ -81,8 +82,11 @@ static struct kvs_write *take(struct kvs_committer *committer)
     struct kvs_write *first = committer->first;
     struct kvs_write **link = &committer->first;
     size_t count = 0;
-    for (; *link && count < GROUP_COUNT_MAX; count++)
+    bool together = false; // with the one before
+    for (; *link && (count < GROUP_COUNT_MAX || together); count++) {
+        together = (*link)->with_next;
         link = &(*link)->next;
+    }
     struct kvs_write *rest = *link;
     *link = NULL; // when the link is the queue's head itself, there was nothing to take
     committer->first = rest;
@@ -126,6 +130,12 @@ static int resume_store(struct kvs_committer *committer)
     node->state = state;
     atomic_store(&node->log_seq, state.log_seq);
     kvs_cache_clear(node->cache);
+    if (node->options.observer) {
+        node->options.observer->restart(node->options.observer->ctx);
+        err = kvs_node_observe_all(node);
+        if (err)
+            return err;
+    }
     committer->failed = 0;
     atomic_store(&node->writable, true);
     kvs_log(node->options.log, KVS_LOG_INFO, "writes accepted again",
@@ -169,11 +179,12 @@ static struct kvs_write *prepare_group(struct kvs_committer *committer, struct k
     begin_group(committer);
     struct kvs_write *last = first;
     prepare(committer, last);
-    while (last->next && committer->group.bytes < GROUP_BYTES_MAX) {
+    while (last->next && (committer->group.bytes < GROUP_BYTES_MAX || last->with_next)) {
         last = last->next;
         prepare(committer, last);
     }
-    kvs_store_iter_free(KVS_TAKE(committer->group.iter));
+    kvs_store_iter_free(KVS_TAKE(committer->group.data_iter));
+    kvs_store_iter_free(KVS_TAKE(committer->group.system_iter));
     return KVS_TAKE(last->next);
 }
 
@@ -198,12 +209,24 @@ static int commit(struct kvs_committer *committer)
     return 0;
 }
 
+static void observe(const struct kvs_node_observer *observer, const struct kvs_write *write)
+{
+    if (!observer || !kvs_key_is_system(write->key))
+        return;
+    const struct kvs_record *record = write->pending;
+    if (record)
+        observer->record(observer->ctx, write->key, &record->version, kvs_record_json(record));
+    else if (write->removed || write->stubbed)
+        observer->record(observer->ctx, write->key, &write->version, KVS_SLICE_EMPTY);
+}
+
 // Makes the group visible, in order: a later write of a key replaces an earlier one.
 static void publish(struct kvs_node *node, struct kvs_write *first)
 {
     uint64_t puts = 0;
     uint64_t deletes = 0;
     for (struct kvs_write *write = first; write; write = write->next) {
+        observe(node->options.observer, write);
         if (write->pending) {
             bool tombstone = kvs_version_is_tombstone(&write->pending->version);
             puts += !tombstone;

@@ -68,7 +68,7 @@ static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice en
 
 struct time_state {
     struct kvs_store *store;
-    struct kvs_store_iter *iter;
+    struct kvs_store_iter *data_iter, *system_iter; // opened when first needed
 };
 
 static void *times_begin(void *ctx)
@@ -88,23 +88,23 @@ static bool is_stale(struct time_state *state, int64_t time_ms, struct kvs_slice
 {
     if (!state->store || key.size > KVS_KEY_SIZE_MAX)
         return false;
-    if (!state->iter) {
-        const struct kvs_store_iter_options options = {
-            .mode = KVS_READ_DISK, .prefix_only = true, .skip_cache_fill = true};
-        state->iter = kvs_store_iter_new(state->store, KVS_FAMILY_DATA, &options);
-        if (!state->iter)
-            return false;
-    }
+    struct kvs_store_iter **iter = kvs_key_is_system(key) ? &state->system_iter : &state->data_iter;
+    const struct kvs_store_iter_options options = {
+        .mode = KVS_READ_DISK, .prefix_only = true, .skip_cache_fill = true};
+    if (!*iter)
+        *iter = kvs_store_iter_new(state->store, kvs_node_family(key), &options);
+    if (!*iter)
+        return false;
     struct kvs_prefix prefix;
     kvs_prefix_set(&prefix, key);
-    kvs_store_iter_seek(state->iter, kvs_prefix_slice(&prefix));
-    if (!kvs_store_iter_valid(state->iter))
-        return kvs_store_iter_error(state->iter) == 0;
-    struct kvs_slice found = kvs_store_iter_key(state->iter);
+    kvs_store_iter_seek(*iter, kvs_prefix_slice(&prefix));
+    if (!kvs_store_iter_valid(*iter))
+        return kvs_store_iter_error(*iter) == 0;
+    struct kvs_slice found = kvs_store_iter_key(*iter);
     if (!kvs_slice_starts_with(found, kvs_prefix_slice(&prefix)))
         return true;
     struct kvs_record_view view;
-    return kvs_record_decode(found, kvs_store_iter_value(state->iter), &view) == 0 &&
+    return kvs_record_decode(found, kvs_store_iter_value(*iter), &view) == 0 &&
            view.version.timestamp > time_ms;
 }
 
@@ -123,7 +123,8 @@ static enum kvs_filter_verdict times_decide(void *opaque, struct kvs_slice entry
 static void times_end(void *opaque)
 {
     struct time_state *state = opaque;
-    kvs_store_iter_free(state->iter);
+    kvs_store_iter_free(state->data_iter);
+    kvs_store_iter_free(state->system_iter);
     free(state);
 }
 

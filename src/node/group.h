@@ -14,7 +14,8 @@ enum {
 struct kvs_group {
     struct kvs_node *node;
     struct kvs_store_batch *batch;
-    struct kvs_store_iter *iter;   // opened at the first cache miss, closed with the group
+    // Over data and over system records: opened at the first cache miss, closed with the group.
+    struct kvs_store_iter *data_iter, *system_iter;
     struct kvs_commit_state state; // becomes the node's when the group is committed
     int64_t now_ms;                // wall clock, read once a group
     size_t change_count;           // entries in the batch that must be committed

@@ -53,7 +53,9 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
         {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
     for (size_t i = 0; i < count; i++) {
         writes[i].executor = &waiter.executor;
-        kvs_committer_submit(node->committer, &writes[i]);
+        writes[i].pending = NULL;
+        writes[i].with_next = false;
+        kvs_committer_submit(node->committer, &writes[i], &writes[i], 1);
     }
     (void)pthread_mutex_lock(&waiter.lock);
     while (waiter.outstanding > 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening, closing and the state of a node. The order of opening is the order of dependence: store,
 // meta, cache, commit thread, housekeeping; closing goes the other way.
+#include "base/assert.h"
 #include "node/node_internal.h"
 
 enum { CACHE_SIZE_DEFAULT = 64 << 20 };
@@ -47,6 +48,8 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
     size_t cache_size = node->options.record_cache_size;
     err = kvs_cache_new(cache_size ? cache_size : CACHE_SIZE_DEFAULT, node->options.metrics,
                         &node->cache);
+    if (!err)
+        err = kvs_node_observe_all(node);
     if (!err)
         err = kvs_committer_start(node, &node->committer);
     if (!err)
@@ -99,14 +102,24 @@ int kvs_node_status(struct kvs_node *node, struct kvs_node_status *ret_status)
     return kvs_store_stats(node->store, &ret_status->store);
 }
 
-void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count)
 {
-    write->err = 0;
-    if (node->options.read_only) {
-        write->pending = NULL;
-        write->err = KVS_ERR_READ_ONLY;
-        kvs_executor_post(write->executor, &write->done);
+    kvs_assert(count <= KVS_WRITE_GROUP_MAX);
+    for (size_t i = 0; i < count; i++) {
+        writes[i].err = node->options.read_only ? KVS_ERR_READ_ONLY : 0;
+        writes[i].pending = NULL;
+        writes[i].with_next = i + 1 < count;
+        writes[i].next = i + 1 < count ? &writes[i + 1] : NULL;
+    }
+    if (!node->options.read_only && count > 0) {
+        kvs_committer_submit(node->committer, &writes[0], &writes[count - 1], count);
         return;
     }
-    kvs_committer_submit(node->committer, write);
+    for (size_t i = 0; i < count; i++)
+        kvs_executor_post(writes[i].executor, &writes[i].done);
+}
+
+void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+{
+    kvs_node_write_group(node, write, 1);
 }

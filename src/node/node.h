@@ -25,6 +25,17 @@ const char *kvs_node_mode_name(enum kvs_node_mode mode); // "normal", "read-only
 
 enum { KVS_REVISIONS_MAX = 1000 };
 
+// Shows replicated records that are no user's (codec/record.h, kvs_key_is_system) to whoever keeps
+// them in memory: at open every current one, afterwards each that becomes current, on the commit
+// thread, before its write is answered. `json` is empty for a deletion; slices are valid during the
+// call. After a failed store was resumed, all are shown again behind a call of `restart`.
+struct kvs_node_observer {
+    void *ctx;
+    void (*restart)(void *ctx); // forget all
+    void (*record)(void *ctx, struct kvs_slice key, const struct kvs_version *version,
+                   struct kvs_slice json);
+};
+
 struct kvs_node_options {
     const char *data_dir;
     const char *node_id;
@@ -38,8 +49,9 @@ struct kvs_node_options {
     size_t record_cache_size; // bytes, 0 = default
     const struct kvs_clock *clock;
     struct kvs_random *random;
-    struct kvs_log *log;         // may be NULL
-    struct kvs_metrics *metrics; // may be NULL
+    struct kvs_log *log;                      // may be NULL
+    struct kvs_metrics *metrics;              // may be NULL
+    const struct kvs_node_observer *observer; // may be NULL; outlives the node
     // For tests of failing disks: takes the opened store over and returns what stands before it;
     // NULL = none. On an error the store stays the node's.
     int (*wrap_store)(struct kvs_store *store, struct kvs_store **ret_store);
@@ -85,7 +97,8 @@ void kvs_record_unref(struct kvs_record *record); // NULL is fine
 KVS_DEFINE_CLEANUP(struct kvs_record, kvs_record_unref)
 
 // ---- Reads. Thread-safe. With KVS_READ_CACHED they return KVS_ERR_AGAIN instead of touching the
-// disk: the caller then repeats the call with KVS_READ_DISK on a worker. Keys must be valid.
+// disk: the caller then repeats the call with KVS_READ_DISK on a worker. Keys must be valid, a
+// user's or a system key.
 
 // The visible record; KVS_ERR_NOT_FOUND when absent, deleted or expired. Unref it.
 KVS_MUST_CHECK int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant,
@@ -98,6 +111,7 @@ typedef bool kvs_node_visit_fn(void *ctx, struct kvs_slice key, const struct kvs
                                struct kvs_slice json);
 
 struct kvs_node_scan {
+    bool system;                // system keys instead of users'
     struct kvs_slice first;     // start here, inclusive; empty = from the beginning
     struct kvs_slice end;       // stop before this key; empty = open
     struct kvs_slice prefix;    // byte prefix every key must have; empty = any
@@ -163,6 +177,7 @@ struct kvs_write {
     struct kvs_version version;
     // Private to node.
     struct kvs_write *next;      // in the queue, then in the group
+    bool with_next;              // the next one goes into the same group
     struct kvs_write *same_hash; // in the group's overlay
     struct kvs_record *pending;  // what this write makes current once its group is committed
     bool removed;                // PURGE: every version of the key goes
@@ -173,6 +188,12 @@ struct kvs_write {
 
 // Queues it; thread-safe, never blocks, never fails: errors come with `done`.
 void kvs_node_write(struct kvs_node *node, struct kvs_write *write);
+
+// The same for several that are committed together, in this order: all of them or, when the batch
+// cannot be made durable, none. Each is judged alone: one whose condition fails leaves the others
+// as they are. At most KVS_WRITE_GROUP_MAX.
+enum { KVS_WRITE_GROUP_MAX = 1024 };
+void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count);
 
 // The same for a caller that may block (tools, tests, housekeeping): `executor` and `done` are set
 // here. Returns write->err.

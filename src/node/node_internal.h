@@ -59,6 +59,11 @@ static inline struct kvs_slice kvs_prefix_slice(const struct kvs_prefix *prefix)
     return kvs_slice(prefix->bytes, prefix->size);
 }
 
+static inline enum kvs_family kvs_node_family(struct kvs_slice key)
+{
+    return kvs_key_is_system(key) ? KVS_FAMILY_SYSTEM : KVS_FAMILY_DATA;
+}
+
 // meta.c: identity, writers and commit state.
 KVS_MUST_CHECK int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message);
 KVS_MUST_CHECK int kvs_node_load_state(struct kvs_node *node, struct kvs_commit_state *ret_state);
@@ -71,6 +76,8 @@ void kvs_node_put_log_floor(struct kvs_store_batch *batch, struct kvs_buf *scrat
 // that may be moved. KVS_ERR_NOT_FOUND when the key has none.
 KVS_MUST_CHECK int kvs_node_read_current(struct kvs_node *node, struct kvs_store_iter *iter,
                                          struct kvs_slice key, struct kvs_record **ret_record);
+// Shows every current system record to the observer.
+KVS_MUST_CHECK int kvs_node_observe_all(struct kvs_node *node);
 // Counts and logs a damaged record once, where it is found.
 void kvs_node_report_corrupt(struct kvs_node *node, struct kvs_slice key);
 
@@ -84,7 +91,9 @@ void kvs_node_encode_stub(struct kvs_buf *out, struct kvs_slice entry_key,
 KVS_MUST_CHECK int kvs_committer_start(struct kvs_node *node, struct kvs_committer **ret_committer);
 // Commits what is queued, refuses what comes later, ends the thread.
 void kvs_committer_stop(struct kvs_committer *committer);
-void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *write);
+// `first` to `last` are linked by `next` and, but for the last one, have `with_next` set.
+void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *first,
+                          struct kvs_write *last, size_t count);
 
 // prepare.c: one write of a group -> entries in its batch.
 struct kvs_group;

@@ -22,13 +22,14 @@ static void overlay_add(struct kvs_group *group, struct kvs_write *write)
     *bucket = write;
 }
 
-static int open_iter(struct kvs_group *group)
+// Over the versions of the key's kind; borrowed until the group ends. NULL: out of memory.
+static struct kvs_store_iter *obtain_iter(struct kvs_group *group, struct kvs_slice key)
 {
-    if (group->iter)
-        return 0;
+    struct kvs_store_iter **iter = kvs_key_is_system(key) ? &group->system_iter : &group->data_iter;
     const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK, .prefix_only = true};
-    group->iter = kvs_store_iter_new(group->node->store, KVS_FAMILY_DATA, &options);
-    return group->iter ? 0 : KVS_ERR_NOMEM;
+    if (!*iter)
+        *iter = kvs_store_iter_new(group->node->store, kvs_node_family(key), &options);
+    return *iter;
 }
 
 // The version a write of `key` would replace, whatever its flags; *ret_record NULL when there is
@@ -45,9 +46,10 @@ static int find_current(struct kvs_group *group, struct kvs_slice key,
     *ret_record = kvs_cache_get(group->node->cache, key);
     if (*ret_record)
         return 0;
-    int err = open_iter(group);
-    if (!err)
-        err = kvs_node_read_current(group->node, group->iter, key, ret_record);
+    struct kvs_store_iter *iter = obtain_iter(group, key);
+    if (!iter)
+        return KVS_ERR_NOMEM;
+    int err = kvs_node_read_current(group->node, iter, key, ret_record);
     return err == KVS_ERR_NOT_FOUND ? 0 : err;
 }
 
@@ -121,7 +123,7 @@ static void put_scratch(struct kvs_group *group, enum kvs_family family)
 
 static void put_due(struct kvs_group *group, int64_t due_ms, struct kvs_slice key)
 {
-    kvs_time_key_encode(&group->key, due_ms, key);
+    kvs_due_key_encode(&group->key, due_ms, key);
     put_scratch(group, KVS_FAMILY_DUE);
 }
 
@@ -131,9 +133,9 @@ static void put_version(struct kvs_group *group, struct kvs_slice key,
     kvs_record_encode_key(&group->key, key, version);
     kvs_record_encode_value(&group->value, kvs_buf_slice(&group->key), version,
                             KVS_NODE_SELF_WRITER_ID, json);
-    put_scratch(group, KVS_FAMILY_DATA);
+    put_scratch(group, kvs_node_family(key));
 
-    kvs_time_key_encode(&group->key, version->timestamp, key);
+    kvs_by_time_key_encode(&group->key, version->timestamp, key);
     put_scratch(group, KVS_FAMILY_BY_TIME);
 
     const struct kvs_change change = {
@@ -238,15 +240,15 @@ static int collect_versions(struct kvs_group *group, struct kvs_slice key, struc
 {
     struct kvs_prefix prefix;
     kvs_prefix_set(&prefix, key);
-    int err = open_iter(group);
-    if (err)
-        return err;
-    for (kvs_store_iter_seek(group->iter, kvs_prefix_slice(&prefix));
-         kvs_store_iter_valid(group->iter) &&
-         kvs_slice_starts_with(kvs_store_iter_key(group->iter), kvs_prefix_slice(&prefix));
-         kvs_store_iter_next(group->iter))
-        kvs_buf_append_slice(out, kvs_store_iter_key(group->iter));
-    err = kvs_store_iter_error(group->iter);
+    struct kvs_store_iter *iter = obtain_iter(group, key);
+    if (!iter)
+        return KVS_ERR_NOMEM;
+    for (kvs_store_iter_seek(iter, kvs_prefix_slice(&prefix));
+         kvs_store_iter_valid(iter) &&
+         kvs_slice_starts_with(kvs_store_iter_key(iter), kvs_prefix_slice(&prefix));
+         kvs_store_iter_next(iter))
+        kvs_buf_append_slice(out, kvs_store_iter_key(iter));
+    int err = kvs_store_iter_error(iter);
     return err ? err : out->err;
 }
 
@@ -260,7 +262,7 @@ static int remove_versions(struct kvs_group *group, struct kvs_write *write)
         return err;
     size_t entry_size = write->key.size + KVS_RECORD_SUFFIX_SIZE;
     for (size_t at = 0; at < versions.size; at += entry_size) {
-        kvs_store_batch_delete(group->batch, KVS_FAMILY_DATA,
+        kvs_store_batch_delete(group->batch, kvs_node_family(write->key),
                                kvs_slice(versions.data + at, entry_size));
         group->change_count++;
     }
@@ -279,7 +281,7 @@ static void put_stub(struct kvs_group *group, struct kvs_write *write,
                                          .json = kvs_record_json(current)};
     kvs_record_encode_key(&group->key, write->key, &current->version);
     kvs_node_encode_stub(&group->value, kvs_buf_slice(&group->key), &view);
-    put_scratch(group, KVS_FAMILY_DATA);
+    put_scratch(group, kvs_node_family(write->key));
     write->stubbed = true;
 }
 
@@ -314,7 +316,7 @@ static int removable_at(struct kvs_group *group, struct kvs_write *write,
 
 static void delete_due(struct kvs_group *group, const struct kvs_write *write)
 {
-    kvs_time_key_encode(&group->key, write->due_ms, write->key);
+    kvs_due_key_encode(&group->key, write->due_ms, write->key);
     kvs_store_batch_delete(group->batch, KVS_FAMILY_DUE, kvs_buf_slice(&group->key));
     kvs_buf_clear(&group->key);
     group->change_count++;

@@ -16,11 +16,11 @@ void kvs_node_report_corrupt(struct kvs_node *node, struct kvs_slice key)
     kvs_log(node->options.log, KVS_LOG_ERROR, "damaged record", KVS_F_SLICE("key", key));
 }
 
-static struct kvs_store_iter *versions_iter(struct kvs_node *node, enum kvs_read_mode mode,
-                                            bool prefix_only)
+static struct kvs_store_iter *versions_iter(struct kvs_node *node, enum kvs_family family,
+                                            enum kvs_read_mode mode, bool prefix_only)
 {
     const struct kvs_store_iter_options options = {.mode = mode, .prefix_only = prefix_only};
-    return kvs_store_iter_new(node->store, KVS_FAMILY_DATA, &options);
+    return kvs_store_iter_new(node->store, family, &options);
 }
 
 int kvs_node_read_current(struct kvs_node *node, struct kvs_store_iter *iter, struct kvs_slice key,
@@ -54,7 +54,7 @@ static int read_and_cache(struct kvs_node *node, struct kvs_slice key, enum kvs_
 {
     uint64_t ticket = kvs_cache_ticket(node->cache, key);
     KVS_CLEANUP(kvs_store_iter_freep)
-    struct kvs_store_iter *iter = versions_iter(node, mode, true);
+    struct kvs_store_iter *iter = versions_iter(node, kvs_node_family(key), mode, true);
     if (!iter)
         return KVS_ERR_NOMEM;
     int err = kvs_node_read_current(node, iter, key, ret_record);
@@ -201,12 +201,30 @@ int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
 {
     (void)grant; // see kvs_node_get
     KVS_CLEANUP(kvs_store_iter_freep)
-    struct kvs_store_iter *iter = versions_iter(node, mode, false);
+    struct kvs_store_iter *iter =
+        versions_iter(node, scan->system ? KVS_FAMILY_SYSTEM : KVS_FAMILY_DATA, mode, false);
     if (!iter)
         return KVS_ERR_NOMEM;
     struct walk walk = {
         .node = node, .scan = scan, .iter = iter, .now_ms = kvs_clock_wall_ms(node->options.clock)};
     return walk_keys(&walk);
+}
+
+static bool observe(void *ctx, struct kvs_slice key, const struct kvs_version *version,
+                    struct kvs_slice json)
+{
+    const struct kvs_node_observer *observer = ctx;
+    observer->record(observer->ctx, key, version, json);
+    return true;
+}
+
+int kvs_node_observe_all(struct kvs_node *node)
+{
+    const struct kvs_node_observer *observer = node->options.observer;
+    if (!observer)
+        return 0;
+    struct kvs_node_scan scan = {.system = true, .visit = observe, .ctx = (void *)observer};
+    return kvs_node_scan(node, kvs_auth_open_grant(), &scan, KVS_READ_DISK);
 }
 
 // ---- History
@@ -218,7 +236,7 @@ int kvs_node_history(struct kvs_node *node, const struct kvs_grant *grant, struc
     (void)grant; // see kvs_node_get
     *ret_count = 0;
     KVS_CLEANUP(kvs_store_iter_freep)
-    struct kvs_store_iter *iter = versions_iter(node, mode, true);
+    struct kvs_store_iter *iter = versions_iter(node, kvs_node_family(key), mode, true);
     if (!iter)
         return KVS_ERR_NOMEM;
     struct kvs_prefix prefix;

@@ -51,8 +51,8 @@ static void log_keys_and_time_keys_sort_like_their_numbers(void **state)
     for (size_t i = 1; i < KVS_ARRAY_SIZE(times); i++) {
         KVS_CLEANUP(kvs_buf_donep) struct kvs_buf a = KVS_BUF_INIT(MAX);
         KVS_CLEANUP(kvs_buf_donep) struct kvs_buf b = KVS_BUF_INIT(MAX);
-        kvs_time_key_encode(&a, times[i - 1], KVS_SLICE("z"));
-        kvs_time_key_encode(&b, times[i], KVS_SLICE("a"));
+        kvs_due_key_encode(&a, times[i - 1], KVS_SLICE("z"));
+        kvs_due_key_encode(&b, times[i], KVS_SLICE("a"));
         assert_true(kvs_slice_cmp(kvs_buf_slice(&a), kvs_buf_slice(&b)) < 0);
         int64_t time_ms = -1;
         struct kvs_slice key;
@@ -60,6 +60,23 @@ static void log_keys_and_time_keys_sort_like_their_numbers(void **state)
         assert_int_equal(time_ms, times[i]);
         assert_slice_equal(key, "a");
     }
+}
+
+static void system_keys_lie_behind_users_in_time_order(void **state)
+{
+    (void)state;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf user = KVS_BUF_INIT(MAX);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf system = KVS_BUF_INIT(MAX);
+    kvs_by_time_key_encode(&user, INT64_MAX, KVS_SLICE("a"));
+    kvs_by_time_key_encode(&system, 7, KVS_SLICE("\x01user/1"));
+    assert_true(kvs_slice_cmp(kvs_buf_slice(&user), kvs_buf_slice(&system)) < 0);
+    int64_t time_ms = -1;
+    struct kvs_slice key;
+    assert_true(kvs_time_key_decode(kvs_buf_slice(&system), &time_ms, &key));
+    assert_int_equal(time_ms, 7);
+    assert_slice_equal(key, "\x01user/1");
+    system.data[8] = 'u'; // a user key with the bit is damage
+    assert_false(kvs_time_key_decode(kvs_buf_slice(&system), &time_ms, &key));
 }
 
 static void state_and_identity_round_trip_and_refuse_damage(void **state)
@@ -116,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_round_trips_and_refuses_every_truncation),
         cmocka_unit_test(log_keys_and_time_keys_sort_like_their_numbers),
+        cmocka_unit_test(system_keys_lie_behind_users_in_time_order),
         cmocka_unit_test(state_and_identity_round_trip_and_refuse_damage),
         cmocka_unit_test(uvarints_accept_only_the_shortest_form_within_bounds),
     };

@@ -203,7 +203,7 @@ static void damaged_records_do_not_keep_others_from_being_reclaimed(void **state
         kvs_record_encode_key(&entry, kvs_slice_from_str(key), &version);
         kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_buf_slice(&entry), KVS_SLICE("damaged"));
         kvs_buf_clear(&entry);
-        kvs_time_key_encode(&entry, 1, kvs_slice_from_str(key));
+        kvs_due_key_encode(&entry, 1, kvs_slice_from_str(key));
         kvs_store_batch_put(batch, KVS_FAMILY_DUE, kvs_buf_slice(&entry), KVS_SLICE_EMPTY);
         kvs_buf_clear(&entry);
     }
