@@ -553,6 +553,9 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
     case KVS_REPL_EVENT_REMOVE:
         member_remove(r, &event->remove);
         break;
+    case KVS_REPL_EVENT_DAMAGED:
+        repair_start(r, &event->damaged);
+        break;
     }
     tick(r);
     if (r->state_dirty)
@@ -595,5 +598,6 @@ void kvs_repl_member(const struct kvs_repl *r, size_t index, struct kvs_repl_mem
         .heard_ms = member->heard_ms,
         .clock_offset_ms = kvs_clock_offset_ms(&member->offset),
         .push_cursor = member->push_cursor,
+        .counted = member_is_counted(r, member),
     };
 }
