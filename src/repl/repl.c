@@ -583,6 +583,7 @@ void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
         .syncing = r->boot.syncing,
         .behind = behind,
         .returning = r->returning,
+        .bootstrapping = r->boot.phase != BOOT_DONE,
         .member_count = r->member_count,
         .divergences = r->divergences,
     };

@@ -310,6 +310,7 @@ struct kvs_repl_view {
     bool syncing;         // bootstrap: no client is served
     bool behind;          // knows of writes it does not have
     bool returning;       // was away for too long and is not back yet
+    bool bootstrapping;   // has not read everything yet, whether it serves or not
     size_t member_count;  // others
     uint64_t divergences; // INV-R4 broken, ever
 };
