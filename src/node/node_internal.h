@@ -8,6 +8,8 @@
 #include "codec/index.h"
 #include "node/cache.h"
 #include "node/node.h"
+#include "node/writers.h"
+#include "repl/clock.h"
 
 #include <stdatomic.h>
 
@@ -31,14 +33,20 @@ struct kvs_node_filter {
 struct kvs_node {
     struct kvs_node_options options; // strings copied below
     char *data_dir;
+    char *node_id;
     struct kvs_node_filter filter;
     struct kvs_store *store;
     struct kvs_cache *cache;
     struct kvs_identity identity;
+    struct kvs_writers *writers;
     struct kvs_commit_state state; // as loaded; afterwards the commit thread's
+    struct kvs_stamp_clock clock;  // likewise
+    struct kvs_ledger *ledger;     // NULL: not replicated
+    struct kvs_replica *replica;   // likewise
     _Atomic uint64_t log_seq;      // published by the commit thread
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;
+    _Atomic bool leaving; // the cluster: no client's write is taken any more
     struct kvs_committer *committer;
     struct kvs_housekeeper *housekeeper;
 };
@@ -70,6 +78,11 @@ KVS_MUST_CHECK int kvs_node_load_state(struct kvs_node *node, struct kvs_commit_
 // `scratch` is empty and has room.
 void kvs_node_put_state(struct kvs_store_batch *batch, struct kvs_buf *scratch,
                         const struct kvs_commit_state *state);
+// The number of a writer that may be new: then its record is put into the batch. KVS_ERR_NOMEM,
+// KVS_ERR_TOO_LARGE.
+KVS_MUST_CHECK int kvs_node_put_writer(struct kvs_node *node, struct kvs_store_batch *batch,
+                                       const struct kvs_writer *writer, uint32_t *ret_id);
+KVS_MUST_CHECK int kvs_node_load_writers(struct kvs_node *node);
 void kvs_node_put_log_floor(struct kvs_store_batch *batch, struct kvs_buf *scratch, uint64_t floor);
 
 // read.c: the current version under a key, whatever its flags, through an iterator of the caller's
@@ -104,6 +117,9 @@ KVS_MUST_CHECK int kvs_housekeeper_start(struct kvs_node *node,
 // Ends the thread, soon; waking it stays allowed until it is freed.
 void kvs_housekeeper_stop(struct kvs_housekeeper *housekeeper);
 void kvs_housekeeper_free(struct kvs_housekeeper *housekeeper); // after stop
+// Removes what lies at or below the operation's watermark, then hands it to the commit thread.
+// Thread-safe; takes `op`.
+void kvs_housekeeper_purge(struct kvs_housekeeper *housekeeper, struct kvs_replica_op *op);
 // The store failed: look after it soon. Thread-safe.
 void kvs_housekeeper_wake(struct kvs_housekeeper *housekeeper);
 

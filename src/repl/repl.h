@@ -71,6 +71,7 @@ enum kvs_repl_event_type {
     KVS_REPL_EVENT_COMPARED, // a COMPARE is answered
     KVS_REPL_EVENT_LEAVE,    // an operator wants this node to leave
     KVS_REPL_EVENT_REMOVE,   // an operator wants a dead member gone
+    KVS_REPL_EVENT_PAUSE,    // this process ends soon: peers need not find out by themselves
     KVS_REPL_EVENT_DAMAGED,  // records here cannot be read: fetch them from a peer
 };
 
@@ -299,6 +300,7 @@ struct kvs_repl_member_view {
     int64_t since_ms;                // monotonic: in this state since
     int64_t heard_ms;                // monotonic; 0 never
     int64_t clock_offset_ms;
+    int64_t agreed_ms;    // monotonic: when both had seen the same, roots and all; 0 never
     uint32_t push_cursor; // of our current life, acknowledged
     bool counted;         // holds removal back: not left, removed, or down for too long
 };
@@ -310,6 +312,7 @@ struct kvs_repl_view {
     bool syncing;         // bootstrap: no client is served
     bool behind;          // knows of writes it does not have
     bool returning;       // was away for too long and is not back yet
+    uint32_t own_count;   // writes of this life
     bool bootstrapping;   // has not read everything yet, whether it serves or not
     size_t member_count;  // others
     uint64_t divergences; // INV-R4 broken, ever

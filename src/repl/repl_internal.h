@@ -45,6 +45,7 @@ struct member {
     // be compared with before anything is concluded together (gc.c). Persisted.
     bool estranged;
     int64_t heard_ms;
+    int64_t agreed_ms; // seen and root were the same then; 0 never
     int64_t suspect_until_ms;
     int64_t ask_at_ms;   // SUSPECT: it is asked itself, again and again
     uint32_t told;       // how often its record has been passed on since it changed
@@ -293,6 +294,7 @@ bool member_claim(struct kvs_repl *r, const struct kvs_repl_message *message);
 void member_tick(struct kvs_repl *r);
 void member_leave(struct kvs_repl *r);
 void member_remove(struct kvs_repl *r, const struct kvs_uuid *node);
+void member_pause(struct kvs_repl *r);
 
 // ---- probe.c
 void probe_tick(struct kvs_repl *r);

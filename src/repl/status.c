@@ -22,6 +22,8 @@ void status_send(struct kvs_repl *r, const struct member *to, bool want_reply)
 static void check_roots(struct kvs_repl *r, struct member *from,
                         const struct kvs_message_status *status)
 {
+    if (kvs_fingerprint_eq(status->root, r->root))
+        from->agreed_ms = r->now_ms;
     bool comparable = status->exact && repl_is_exact(r) &&
                       status->watermark_ms == r->watermark_ms &&
                       kvs_seen_covers_all(&r->seen, &status->seen) &&
