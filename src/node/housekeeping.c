@@ -70,7 +70,9 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
 
 int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)
 {
-    wait_for(node, write, 1);
+    write->err = kvs_node_refusal(node, write);
+    if (!write->err)
+        wait_for(node, write, 1);
     return write->err;
 }
 

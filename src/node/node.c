@@ -143,14 +143,25 @@ int kvs_node_status(struct kvs_node *node, struct kvs_node_status *ret_status)
     return kvs_store_stats(node->store, &ret_status->store);
 }
 
+int kvs_node_refusal(const struct kvs_node *node, const struct kvs_write *write)
+{
+    if (write->op >= KVS_WRITE_PURGE)
+        return 0;
+    switch (current_mode(node)) {
+    case KVS_NODE_READ_ONLY:
+        return KVS_ERR_READ_ONLY;
+    case KVS_NODE_SYNCING:
+        return KVS_ERR_SYNCING;
+    case KVS_NODE_NORMAL:
+        break;
+    }
+    return atomic_load(&node->leaving) ? KVS_ERR_SHUTDOWN : 0;
+}
+
 void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count)
 {
     kvs_assert(count <= KVS_WRITE_GROUP_MAX);
-    enum kvs_node_mode mode = current_mode(node);
-    int refused = mode == KVS_NODE_READ_ONLY    ? KVS_ERR_READ_ONLY
-                  : mode == KVS_NODE_SYNCING    ? KVS_ERR_SYNCING
-                  : atomic_load(&node->leaving) ? KVS_ERR_SHUTDOWN
-                                                : 0;
+    int refused = count > 0 ? kvs_node_refusal(node, &writes[0]) : 0;
     for (size_t i = 0; i < count; i++) {
         writes[i].err = refused;
         writes[i].effect.pending = NULL;

@@ -72,6 +72,9 @@ static inline enum kvs_family kvs_node_family(struct kvs_slice key)
     return kvs_key_is_system(key) ? KVS_FAMILY_SYSTEM : KVS_FAMILY_DATA;
 }
 
+// Why a client's write is not taken now; 0: it is. Housekeeping's always are.
+int kvs_node_refusal(const struct kvs_node *node, const struct kvs_write *write);
+
 // meta.c: identity, writers and commit state.
 KVS_MUST_CHECK int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message);
 KVS_MUST_CHECK int kvs_node_load_state(struct kvs_node *node, struct kvs_commit_state *ret_state);
