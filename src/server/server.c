@@ -67,6 +67,17 @@ static bool is_accepting(void *ctx)
 
 // ---- From settings to options
 
+static struct kvs_net_tls_options tls_options(const struct kvs_config *config)
+{
+    return (struct kvs_net_tls_options){
+        .enabled = config->cluster_tls_enabled,
+        .cert_file = config->cluster_tls_cert_file,
+        .key_file = config->cluster_tls_key_file,
+        .ca_file = config->cluster_tls_ca_file,
+        .ask_client_cert = config->cluster_tls_require_client_cert,
+    };
+}
+
 static struct kvs_net_options net_options(struct server *server, const struct kvs_config *config)
 {
     return (struct kvs_net_options){
@@ -80,6 +91,7 @@ static struct kvs_net_options net_options(struct server *server, const struct kv
                  .allowed_host_count = config->allowed_hosts.count,
                  .trusted_proxies = (const char *const *)config->trusted_proxies.items,
                  .trusted_proxy_count = config->trusted_proxies.count},
+        .tls = tls_options(config),
         .handler = {.ctx = server,
                     .handle = handle,
                     .body_limit = body_limit,
@@ -168,6 +180,17 @@ static void reopen_log(struct server *server)
                 KVS_F_STR("error", strerror(errno)));
 }
 
+// Under their old names or new ones: their contents may have changed either way.
+static void reload_tls(struct server *server, const struct kvs_config *config)
+{
+    struct kvs_message message;
+    const struct kvs_net_tls_options options = tls_options(config);
+    if (server->config->cluster_tls_enabled &&
+        kvs_net_reload_tls(server->net, &options, &message) != 0)
+        kvs_log(server->log, KVS_LOG_ERROR, "TLS files not reloaded: the old ones stay in use",
+                KVS_F_STR("error", message.text));
+}
+
 static void on_reload(void *ctx)
 {
     struct server *server = ctx;
@@ -181,6 +204,7 @@ static void on_reload(void *ctx)
     if (kvs_net_reload(server->net, &options, &message) != 0)
         kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
                 KVS_F_STR("error", message.text));
+    reload_tls(server, config);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -188,17 +212,6 @@ static void on_reload(void *ctx)
 }
 
 // ---- Start
-
-// Refuses what this release cannot do rather than pretending.
-static int check_supported(const struct kvs_config *config, struct kvs_message *ret_message)
-{
-    if (config->cluster_tls_enabled)
-        return kvs_fail(ret_message, KVS_ERR_INVALID,
-                        "%s: cluster_tls_enabled: this release has no TLS: set it to false and put "
-                        "a TLS proxy in front",
-                        config->path);
-    return 0;
-}
 
 static void warn_about_missing(const struct server *server)
 {
@@ -255,10 +268,7 @@ static int start(struct server *server, struct kvs_message *ret_message)
     const struct kvs_signal_actions actions = {
         .ctx = server, .stop = on_stop, .abandon = on_abandon, .reload = on_reload};
     raise_file_limit(server);
-    int err = check_supported(server->config, ret_message);
-    if (err != 0)
-        return err;
-    err = kvs_metrics_new(&server->metrics);
+    int err = kvs_metrics_new(&server->metrics);
     if (err != 0)
         return kvs_fail(ret_message, err, "%s", kvs_err_text(err));
     err = listen_on_port(server, ret_message);
