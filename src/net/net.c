@@ -219,6 +219,12 @@ int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
     return err;
 }
 
+int kvs_net_check_tls(const struct kvs_net_tls_options *options, struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(net_tls_unrefp) struct net_tls *tls = NULL;
+    return options->enabled ? net_tls_new(options, &tls, ret_message) : 0;
+}
+
 int kvs_net_reload_tls(struct kvs_net *net, const struct kvs_net_tls_options *options,
                        struct kvs_message *ret_message)
 {

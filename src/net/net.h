@@ -65,6 +65,10 @@ void kvs_net_stop(struct kvs_net *net, int64_t grace_ms);
 KVS_MUST_CHECK int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
                                   struct kvs_message *ret_message);
 
+// Would a listener start with these files? Reads them and lets them go; says what is wrong.
+KVS_MUST_CHECK int kvs_net_check_tls(const struct kvs_net_tls_options *options,
+                                     struct kvs_message *ret_message);
+
 // Reads the files anew, under the names in `options`, whose switches are ignored: connections to
 // come use them, open ones keep what they have. On an error nothing changes, and the message names
 // file, reason and remedy. Only where TLS is on.

@@ -18,6 +18,7 @@
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/signals.h"
+#include "server/tls.h"
 
 enum { SHUTDOWN_GRACE_MS = 10000 };
 
@@ -67,17 +68,6 @@ static bool is_accepting(void *ctx)
 
 // ---- From settings to options
 
-static struct kvs_net_tls_options tls_options(const struct kvs_config *config)
-{
-    return (struct kvs_net_tls_options){
-        .enabled = config->cluster_tls_enabled,
-        .cert_file = config->cluster_tls_cert_file,
-        .key_file = config->cluster_tls_key_file,
-        .ca_file = config->cluster_tls_ca_file,
-        .ask_client_cert = config->cluster_tls_require_client_cert,
-    };
-}
-
 static struct kvs_net_options net_options(struct server *server, const struct kvs_config *config)
 {
     return (struct kvs_net_options){
@@ -91,7 +81,7 @@ static struct kvs_net_options net_options(struct server *server, const struct kv
                  .allowed_host_count = config->allowed_hosts.count,
                  .trusted_proxies = (const char *const *)config->trusted_proxies.items,
                  .trusted_proxy_count = config->trusted_proxies.count},
-        .tls = tls_options(config),
+        .tls = kvs_server_tls_listener(config),
         .handler = {.ctx = server,
                     .handle = handle,
                     .body_limit = body_limit,
@@ -180,17 +170,6 @@ static void reopen_log(struct server *server)
                 KVS_F_STR("error", strerror(errno)));
 }
 
-// Under their old names or new ones: their contents may have changed either way.
-static void reload_tls(struct server *server, const struct kvs_config *config)
-{
-    struct kvs_message message;
-    const struct kvs_net_tls_options options = tls_options(config);
-    if (server->config->cluster_tls_enabled &&
-        kvs_net_reload_tls(server->net, &options, &message) != 0)
-        kvs_log(server->log, KVS_LOG_ERROR, "TLS files not reloaded: the old ones stay in use",
-                KVS_F_STR("error", message.text));
-}
-
 static void on_reload(void *ctx)
 {
     struct server *server = ctx;
@@ -204,7 +183,7 @@ static void on_reload(void *ctx)
     if (kvs_net_reload(server->net, &options, &message) != 0)
         kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
                 KVS_F_STR("error", message.text));
-    reload_tls(server, config);
+    kvs_server_tls_reload(server->net, server->config, config, server->log);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -287,6 +266,7 @@ static int serve(struct server *server, struct kvs_message *ret_message)
 {
     log_start(server);
     warn_about_missing(server);
+    kvs_server_tls_warn(server->config, server->log);
     atomic_store(&server->accepting, true);
     if (server->options->ready)
         server->options->ready(server->options->ctx, server->address);

@@ -474,11 +474,13 @@ def test_a_wrong_file_refuses_to_start_and_is_named(user, identity, ca, tmp_path
     if what == "unreadable key" and os.geteuid() == 0:
         pytest.skip("root may read everything")
     settings, named, reason = damage(what, identity, ca, tmp_path)
-    result = user.run("start", user.config(**settings))
-    assert result.returncode == 1
-    first = result.stderr.splitlines()[0]
-    assert str(named) in first and reason in first, result.stderr
-    assert not user.pid_file().exists()
+    config = user.config(**settings)
+    for command, code in (("start", 1), ("check", 2)):
+        result = user.run(command, config)
+        assert result.returncode == code
+        first = result.stderr.splitlines()[0]
+        assert str(named) in first and reason in first, result.stderr
+        assert not user.pid_file().exists()
 
 
 def test_settings_that_are_missing_are_a_matter_of_the_config(user, identity):
@@ -490,6 +492,7 @@ def test_settings_that_are_missing_are_a_matter_of_the_config(user, identity):
 
 def test_start_status_restart_stop(user, identity, ca):
     config = user.config(**kvstls.settings(identity))
+    user.ok("check", config)
     started = user.ok("start", config)
     port = int(re.search(r"running at https://127\.0\.0\.1:(\d+) ", started.stdout).group(1))
     assert user.status()["node1"]["state"] == "RUNNING"
@@ -498,6 +501,21 @@ def test_start_status_restart_stop(user, identity, ca):
         assert connection.request("GET", "/health").status == 200
     user.ok("stop", config)
     assert user.status()["node1"]["state"] == "STOPPED"
+
+
+def test_the_ca_of_the_docs_works(user, tmp_path):
+    text = (kvsnode.ROOT / "docs" / "tls.md").read_text()
+    section = re.search(r"^## A small CA of your own\n(.*?)^## ", text, re.M | re.S).group(1)
+    script = "".join(line[4:] for line in section.splitlines(True) if line.startswith("    "))
+    assert script.count("openssl") == 5
+    subprocess.run(["sh", "-eu"], cwd=tmp_path, input=script, text=True, check=True, capture_output=True)
+    config = user.config(cluster_tls_enabled=True, cluster_tls_cert_file=str(tmp_path / "node1.pem"),
+                         cluster_tls_key_file=str(tmp_path / "node1.key"),
+                         cluster_tls_ca_file=str(tmp_path / "ca.pem"), cluster_tls_require_client_cert=True)
+    user.ok("start", config)
+    port = re.search(r"^port: (\d+)$", config.read_text(), re.M).group(1)
+    user.ok("put", "a", "1", "--url", f"https://127.0.0.1:{port}", "--cacert", tmp_path / "ca.pem")
+    assert not any("TLS" in line["msg"] and line["level"] in ("warn", "error") for line in user.log_lines())
 
 
 def test_start_works_with_any_certificate_of_its_own(user, ca):
