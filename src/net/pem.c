@@ -116,7 +116,7 @@ int net_pem_read_certs(const char *path, const char *option, STACK_OF(X509) * *r
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf text = KVS_BUF_INIT(FILE_SIZE_MAX + STEP);
     KVS_CLEANUP(net_pem_certs_freep) STACK_OF(X509) *certs = NULL;
-    mode_t mode;
+    mode_t mode = 0;
     int err = read_file(path, option, &text, &mode, ret_message);
     if (err)
         return err;
@@ -150,7 +150,7 @@ int net_pem_read_key(const char *path, const char *option, EVP_PKEY **ret_key, b
                      struct kvs_message *ret_message)
 {
     KVS_CLEANUP(wipe_buf) struct kvs_buf text = KVS_BUF_INIT(FILE_SIZE_MAX + STEP);
-    mode_t mode;
+    mode_t mode = 0;
     int err = read_file(path, option, &text, &mode, ret_message);
     if (err)
         return err;
