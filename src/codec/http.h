@@ -32,6 +32,14 @@ struct kvs_http_header {
     struct kvs_slice value; // surrounding white space removed
 };
 
+// How a request reached the node.
+struct kvs_http_tls {
+    bool on;                         // over TLS
+    bool client_cert_asked;          // the listener asks for client certificates
+    bool client_cert_verified;       // and this client has one that the CA file vouches for
+    const char *client_cert_problem; // asked, not verified: why not; static, else NULL
+};
+
 // All slices are valid as long as the exchange.
 struct kvs_http_request {
     enum kvs_http_method method;
@@ -43,6 +51,7 @@ struct kvs_http_request {
     struct kvs_slice body;           // complete, de-chunked
     struct kvs_slice client_address; // "127.0.0.1", "::1"
     int64_t received_ns;             // monotonic, first byte
+    struct kvs_http_tls tls;
     char id[65]; // X-Request-ID, NUL-terminated: the client's sane one or a new one
 };
 

@@ -33,6 +33,7 @@ struct kvs_http_conn {
     size_t body_missing;     // LENGTH: bytes still to come
     int64_t begun_ns;        // HEAD: idle since, or first byte of this request
     int64_t progress_ns;     // the client last took output
+    struct kvs_http_tls tls;
     struct kvs_http_address peer;
     size_t peer_text_size;
     char peer_text[KVS_HTTP_ADDRESS_TEXT_MAX];
@@ -164,6 +165,7 @@ static void report(struct kvs_http_conn *conn, struct kvs_slice method, struct k
         .path = path,
         .client_address = exchange->request.client_address,
         .request_id = exchange->request.id,
+        .tls = &exchange->request.tls,
         .status = status,
         .duration_ns = duration_ns,
         .request_body_size = exchange->request.body.size,
@@ -211,6 +213,7 @@ static void begin_exchange(struct kvs_http_conn *conn)
         .method = KVS_HTTP_OTHER,
         .client_address = kvs_slice(conn->peer_text, conn->peer_text_size),
         .received_ns = conn->begun_ns,
+        .tls = conn->tls,
     };
     http_server_make_id(conn->server, request->id);
 }
@@ -610,10 +613,21 @@ bool kvs_http_conn_is_idle(const struct kvs_http_conn *conn)
            (!conn->workspace || http_input_size(&conn->workspace->input) == 0);
 }
 
+void kvs_http_conn_set_tls(struct kvs_http_conn *conn, const struct kvs_http_tls *tls)
+{
+    conn->tls = *tls;
+}
+
 void kvs_http_conn_refuse(struct kvs_http_conn *conn)
 {
     kvs_assert(conn->phase == HEAD);
     refuse(conn, HTTP_REFUSE_CONNECTIONS);
+}
+
+void kvs_http_conn_refuse_plain(struct kvs_http_conn *conn)
+{
+    kvs_assert(conn->phase == HEAD && !conn->had_request);
+    refuse(conn, HTTP_REFUSE_PLAIN);
 }
 
 enum kvs_http_deadline kvs_http_conn_check_deadline(struct kvs_http_conn *conn, int64_t now_ns)

@@ -18,6 +18,7 @@
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/signals.h"
+#include "server/tls.h"
 
 enum { SHUTDOWN_GRACE_MS = 10000 };
 
@@ -80,6 +81,7 @@ static struct kvs_net_options net_options(struct server *server, const struct kv
                  .allowed_host_count = config->allowed_hosts.count,
                  .trusted_proxies = (const char *const *)config->trusted_proxies.items,
                  .trusted_proxy_count = config->trusted_proxies.count},
+        .tls = kvs_server_tls_listener(config),
         .handler = {.ctx = server,
                     .handle = handle,
                     .body_limit = body_limit,
@@ -181,6 +183,7 @@ static void on_reload(void *ctx)
     if (kvs_net_reload(server->net, &options, &message) != 0)
         kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
                 KVS_F_STR("error", message.text));
+    kvs_server_tls_reload(server->net, server->config, config, server->log);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -188,17 +191,6 @@ static void on_reload(void *ctx)
 }
 
 // ---- Start
-
-// Refuses what this release cannot do rather than pretending.
-static int check_supported(const struct kvs_config *config, struct kvs_message *ret_message)
-{
-    if (config->cluster_tls_enabled)
-        return kvs_fail(ret_message, KVS_ERR_INVALID,
-                        "%s: cluster_tls_enabled: this release has no TLS: set it to false and put "
-                        "a TLS proxy in front",
-                        config->path);
-    return 0;
-}
 
 static void warn_about_missing(const struct server *server)
 {
@@ -255,10 +247,7 @@ static int start(struct server *server, struct kvs_message *ret_message)
     const struct kvs_signal_actions actions = {
         .ctx = server, .stop = on_stop, .abandon = on_abandon, .reload = on_reload};
     raise_file_limit(server);
-    int err = check_supported(server->config, ret_message);
-    if (err != 0)
-        return err;
-    err = kvs_metrics_new(&server->metrics);
+    int err = kvs_metrics_new(&server->metrics);
     if (err != 0)
         return kvs_fail(ret_message, err, "%s", kvs_err_text(err));
     err = listen_on_port(server, ret_message);
@@ -277,6 +266,7 @@ static int serve(struct server *server, struct kvs_message *ret_message)
 {
     log_start(server);
     warn_about_missing(server);
+    kvs_server_tls_warn(server->config, server->log);
     atomic_store(&server->accepting, true);
     if (server->options->ready)
         server->options->ready(server->options->ctx, server->address);
