@@ -45,6 +45,7 @@ void kvs_peer_windows_done(struct kvs_peer_windows *windows)
 static struct kvs_peer_window *find(const struct kvs_peer_windows *windows,
                                     const unsigned char *stream)
 {
+    kvs_assert(windows->slots);
     uint64_t hash = 0;
     memcpy(&hash, stream, sizeof(hash));
     for (size_t i = (size_t)hash;; i++) { // ends: the table is never more than half full
@@ -61,7 +62,7 @@ static bool grow(struct kvs_peer_windows *windows)
     bigger.slots = calloc(bigger.slot_count, sizeof(*bigger.slots));
     if (!bigger.slots)
         return false;
-    for (size_t i = 0; i < windows->slot_count; i++) {
+    for (size_t i = 0; windows->slots && i < windows->slot_count; i++) {
         if (windows->slots[i].highest > 0)
             *find(&bigger, windows->slots[i].stream) = windows->slots[i];
     }
