@@ -13,7 +13,7 @@
 enum {
     INLINE_BODY_MAX = 64 * 1024, // what a loop may hash and unpack
     INLINE_PAYLOAD_MAX = 256 * 1024,
-    SPARE_MAX = 16,
+    SPARE_MAX = 4,
 };
 
 #define PROTOCOL_HEADER "X-KVS-Peer-Protocol"
@@ -66,6 +66,7 @@ static struct kvs_frames_unpacker *take_unpacker(struct kvs_api_peers *peers)
 
 static void give_back(struct kvs_api_peers *peers, struct kvs_frames_unpacker *unpacker)
 {
+    kvs_frames_release(unpacker);
     pthread_mutex_lock(&peers->lock);
     bool keep = peers->spare_count < SPARE_MAX;
     if (keep)

@@ -8,7 +8,7 @@
 
 enum {
     COMPRESS_MIN = 1024, // below that a packet is a packet
-    KEEP_MAX = 4 << 20,  // larger buffers are given back
+    KEEP_MAX = 1 << 20,  // larger buffers are given back
     HEAD_SIZE = 2,
     SIZE_SIZE = 4,
 };
@@ -189,6 +189,11 @@ int kvs_frames_unpack(struct kvs_frames_unpacker *unpacker, struct kvs_slice bod
     } while (!kvs_cursor_finished(&cursor));
     *ret_count = count;
     return 0;
+}
+
+void kvs_frames_release(struct kvs_frames_unpacker *unpacker)
+{
+    recycle(&unpacker->payload);
 }
 
 size_t kvs_frames_unpacked_size(struct kvs_slice body)

@@ -47,6 +47,8 @@ KVS_DEFINE_CLEANUP(struct kvs_frames_unpacker, kvs_frames_unpacker_free)
 // KVS_ERR_SYNTAX, KVS_ERR_VERSION (a format of a later release), KVS_ERR_TOO_LARGE, KVS_ERR_NOMEM.
 KVS_MUST_CHECK int kvs_frames_unpack(struct kvs_frames_unpacker *unpacker, struct kvs_slice body,
                                      struct kvs_slice *ret_payload, size_t *ret_count);
+// Gives back a large payload's memory.
+void kvs_frames_release(struct kvs_frames_unpacker *unpacker);
 // What the body says it unpacks to; 0 where it is malformed.
 size_t kvs_frames_unpacked_size(struct kvs_slice body);
 // Cuts the next message off an unpacked payload; false at its end.

@@ -12,7 +12,7 @@
 enum {
     QUEUE_MAX = 16 << 20,
     QUEUE_TOTAL_MAX = 256 << 20,
-    ADDRESS_MAX = 512,
+    CONNECTION_MAX = 1024,
     ADDRESS_SIZE_MAX = 300,
     CONNECT_TIMEOUT_MS = 2000,
     ANSWER_TIMEOUT_MS = 5000,
@@ -37,10 +37,10 @@ static void wake(struct kvs_peers *peers)
     (void)curl_multi_wakeup(peers->multi); // fails only when a wake-up is pending already
 }
 
-static struct peer *find(const struct kvs_peers *peers, struct kvs_slice address)
+static struct peer *find(const struct kvs_peers *peers, struct kvs_slice address, bool large)
 {
     for (struct peer *peer = peers->list; peer; peer = peer->next) {
-        if (kvs_slice_eq(kvs_slice_from_str(peer->address), address))
+        if (peer->large == large && kvs_slice_eq(kvs_slice_from_str(peer->address), address))
             return peer;
     }
     return NULL;
@@ -81,9 +81,9 @@ static char *make_url(const struct kvs_peers *peers, struct kvs_slice address, c
     return url;
 }
 
-static struct peer *add(struct kvs_peers *peers, struct kvs_slice address)
+static struct peer *add(struct kvs_peers *peers, struct kvs_slice address, bool large)
 {
-    if (peers->peer_count >= peers->options.address_max) {
+    if (peers->peer_count >= peers->options.connection_max) {
         peers->crowded = true;
         wake(peers);
         return NULL;
@@ -92,6 +92,7 @@ static struct peer *add(struct kvs_peers *peers, struct kvs_slice address)
     if (!peer)
         return NULL;
     peer->peers = peers;
+    peer->large = large;
     peer->last = &peer->first;
     peer->used_at_ms = peers_now_ms(peers);
     kvs_buf_init(&peer->body, KVS_FRAMES_BODY_MAX);
@@ -118,9 +119,10 @@ static bool enqueue(struct kvs_peers *peers, struct kvs_slice address, struct pe
 {
     if (peers->stopping)
         return false;
-    struct peer *peer = find(peers, address);
+    bool large = message->size >= KVS_PEERS_LARGE;
+    struct peer *peer = find(peers, address, large);
     if (!peer)
-        peer = add(peers, address);
+        peer = add(peers, address, large);
     if (!peer || (peer->first && peer->queue_bytes + message->size > peers->options.queue_max) ||
         peers->queue_bytes + message->size > peers->options.queue_total_max)
         return false;
@@ -312,7 +314,7 @@ static CURLM *new_multi(const struct kvs_peers *peers)
 {
     CURLM *multi = curl_multi_init();
     if (multi)
-        curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)peers->options.address_max + 8);
+        curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)peers->options.connection_max + 8);
     return multi;
 }
 
@@ -413,8 +415,8 @@ static void set_defaults(struct kvs_peers_options *options)
         options->queue_max = QUEUE_MAX;
     if (options->queue_total_max == 0)
         options->queue_total_max = QUEUE_TOTAL_MAX;
-    if (options->address_max == 0)
-        options->address_max = ADDRESS_MAX;
+    if (options->connection_max == 0)
+        options->connection_max = CONNECTION_MAX;
     if (options->connect_timeout_ms == 0)
         options->connect_timeout_ms = CONNECT_TIMEOUT_MS;
     if (options->answer_timeout_ms == 0)

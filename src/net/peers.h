@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Messages to other nodes, over HTTP connections that are kept alive
 // (docs/formats/peer-protocol.md). Datagram-like: what cannot be delivered soon is dropped and
-// counted, never queued for ever, and may arrive twice after a broken connection. To one address
-// messages arrive in the order in which they were given. When nothing is under way to an address a
-// message leaves at once; otherwise it goes with the next request, together with what else has
-// gathered.
+// counted, never queued for ever, and may arrive twice after a broken connection. When nothing is
+// under way to an address a message leaves at once; otherwise it goes with the next request,
+// together with what else has gathered. Messages from KVS_PEERS_LARGE on have a connection of their
+// own, so that a probe never waits behind a giant value; apart from that, messages to one address
+// arrive in the order in which they were given.
 //
 // A slow, frozen or hostile peer costs its own bounded queue and nothing else. Nothing is sent over
 // a connection before the other end has proven that it knows the cluster secret.
@@ -19,15 +20,17 @@
 #include "base/metrics.h"
 #include "base/tls_client.h"
 
+enum { KVS_PEERS_LARGE = 256 * 1024 }; // bytes
+
 struct kvs_peers;
 
 struct kvs_peers_options {
     bool tls; // speak TLS, as `tls_client` says
     struct kvs_tls_client tls_client;
-    int compression_level;  // of zstd; 0: do not compress
-    size_t queue_max;       // bytes that wait for one address; 0 = 16 MiB. One message always fits.
-    size_t queue_total_max; // for all addresses together; 0 = 256 MiB
-    size_t address_max;     // 0 = 512
+    int compression_level; // of zstd; 0: do not compress
+    size_t queue_max;      // bytes that wait for a connection; 0 = 16 MiB. One message always fits.
+    size_t queue_total_max;     // for all addresses together; 0 = 256 MiB
+    size_t connection_max;      // an address has one, or two with large messages; 0 = 1024
     int64_t connect_timeout_ms; // 0 = 2 s
     int64_t answer_timeout_ms;  // 0 = 5 s, and more for large bodies
     int64_t message_age_max_ms; // for a peer that does not answer; 0 = 3 s

@@ -31,10 +31,12 @@ enum peer_state {
     PEER_OVERLOADED, // a member that takes nothing at the moment
 };
 
+// One connection to one address.
 struct peer {
     struct peer *next; // written by the thread, and under the lock when it is new
     struct kvs_peers *peers;
     char *address;
+    bool large; // for large messages; another one has the others
     char *hello_url;
     char *messages_url;
 

@@ -13,14 +13,22 @@
 enum {
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
+    BODY_KEEP_MAX = 1 << 20,
     DENIALS_MAX = 3, // connections in a row that were gone before they carried a message
 };
+
+static void forget_body(struct peer *peer)
+{
+    if (peer->body.capacity > BODY_KEEP_MAX)
+        kvs_buf_done(&peer->body);
+    kvs_buf_clear(&peer->body);
+    peer->body_count = 0;
+}
 
 void peer_drop_body(struct peer *peer, enum kvs_metric reason)
 {
     kvs_metrics_add(peer->peers->options.metrics, reason, peer->body_count);
-    kvs_buf_clear(&peer->body);
-    peer->body_count = 0;
+    forget_body(peer);
 }
 
 // ---- States
@@ -37,7 +45,9 @@ static const char *advice(enum peer_state state)
                "node's 1: run the same release, or neighbouring ones, on all nodes";
     case PEER_NO_PEER:
         return "peer does not answer as a member of the cluster: see that the address is that of a "
-               "KVS node with clustering_enabled, reached without a proxy that changes requests";
+               "KVS node with clustering_enabled, reached without a proxy that changes requests, "
+               "and "
+               "that allowed_hosts, where it is set there, names that address's host";
     case PEER_OVERLOADED:
         return "peer takes no messages at the moment: see its log";
     case PEER_UNREACHABLE:
@@ -47,11 +57,26 @@ static const char *advice(enum peer_state state)
     }
 }
 
+// Has the address's other connection said so already?
+static bool is_known(const struct peer *peer, enum peer_state state)
+{
+    struct kvs_peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->lock);
+    const struct peer *other = peers->list;
+    while (other && (other == peer || strcmp(other->address, peer->address) != 0))
+        other = other->next;
+    bool known = other && other->state == state;
+    pthread_mutex_unlock(&peers->lock);
+    return known;
+}
+
 static void change_state(struct peer *peer, enum peer_state state, int status)
 {
     if (peer->state == state)
         return;
     peer->state = state;
+    if (is_known(peer, state))
+        return;
     struct kvs_log *log = peer->peers->options.log;
     if (state == PEER_UP)
         kvs_log(log, KVS_LOG_INFO, advice(state), KVS_F_STR("address", peer->address));
@@ -148,10 +173,7 @@ static void messages_delivered(struct peer *peer)
     kvs_metrics_add(options->metrics, KVS_METRIC_PEER_MESSAGES_SENT, peer->body_count);
     kvs_metrics_observe_ns(options->metrics, KVS_METRIC_PEER_DELIVERY_DURATION,
                            kvs_clock_mono_ns(options->clock) - peer->body_at_ns);
-    kvs_buf_clear(&peer->body);
-    if (peer->body.capacity > 1 << 20)
-        kvs_buf_done(&peer->body);
-    peer->body_count = 0;
+    forget_body(peer);
     peer->failures = 0;
     peer->denials = 0;
     change_state(peer, PEER_UP, 204);

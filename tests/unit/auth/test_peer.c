@@ -79,6 +79,7 @@ static bool greet(struct side *from, struct kvs_peer_stream *stream, struct side
     bool proven = false;
     if (kvs_peer_verify(to->auth, &received.request, KVS_PEER_HELLO, &caller) == 0) {
         kvs_peer_sign_answer(to->auth, &caller, &response);
+        kvs_buf_append_char(&response.headers, '\0');
         struct kvs_peer_answer answer = {.status = 204};
         const char *text = response.headers.data;
         answer.challenge = kvs_slice(strstr(text, "Challenge: ") + 11, 32);
@@ -237,6 +238,7 @@ static void answers_belong_to_one_request(void **state)
     receive_as(&received, &first, KVS_HTTP_POST, TARGET, NULL, KVS_SLICE_EMPTY);
     assert_int_equal(verify(&a, &received, &caller), 0);
     kvs_peer_sign_answer(a.auth, &caller, &response);
+    kvs_buf_append_char(&response.headers, '\0');
     const char *text = response.headers.data;
     const struct kvs_peer_answer answer = {
         .status = 200,

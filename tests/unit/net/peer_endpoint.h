@@ -19,7 +19,7 @@ struct endpoint {
     char node_id[16];
     char address[32];
     size_t stream_max;
-    size_t address_max;
+    size_t connection_max;
     size_t queue_max;
     int64_t answer_timeout_ms;
     int compression_level;
@@ -138,7 +138,7 @@ static void endpoint_new_peers(struct endpoint *end)
     const struct kvs_peers_options options = {.auth = end->auth,
                                               .compression_level = end->compression_level,
                                               .queue_max = end->queue_max,
-                                              .address_max = end->address_max,
+                                              .connection_max = end->connection_max,
                                               .answer_timeout_ms = end->answer_timeout_ms,
                                               .clock = kvs_clock_system(),
                                               .random = kvs_random_system(),

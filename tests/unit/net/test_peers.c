@@ -117,6 +117,38 @@ static void a_message_may_be_as_large_as_a_value(void **state)
     }
 }
 
+static atomic_bool large_are_held;
+
+static void hold_large(void *ctx, struct kvs_slice message)
+{
+    if (message.size >= KVS_PEERS_LARGE)
+        AWAIT(!atomic_load(&large_are_held));
+    endpoint_count(ctx, message);
+}
+
+static void small_messages_do_not_wait_for_a_large_one(void **state)
+{
+    (void)state;
+    struct log_file file;
+    log_file_open(&file);
+    struct endpoint a = {.log = file.log};
+    struct endpoint b = {.on_message = hold_large};
+    endpoint_start(&a, "a", SECRET);
+    endpoint_start(&b, "b", SECRET);
+    atomic_store(&large_are_held, true);
+    endpoint_send(&a, b.address, 1, KVS_PEERS_LARGE, TEXT);
+    endpoint_send(&a, b.address, 2, 100, TEXT);
+    AWAIT(atomic_load(&b.received) == 1);
+    assert_int_equal(b.bytes, 100);
+    atomic_store(&large_are_held, false);
+    AWAIT(atomic_load(&b.received) == 2);
+    AWAIT(counter(&a, KVS_METRIC_PEER_REQUESTS) == 2);
+    assert_int_equal(count_lines(&file, "peer reachable"), 1); // once an address
+    endpoint_stop(&a);
+    endpoint_stop(&b);
+    log_file_close(&file);
+}
+
 static void what_waits_is_delivered_before_the_end(void **state)
 {
     (void)state;
@@ -238,7 +270,7 @@ static void an_unreachable_peer_drops_what_has_grown_old(void **state)
 static void forgets_unused_addresses_where_there_is_no_room(void **state)
 {
     (void)state;
-    struct endpoint a = {.address_max = 2};
+    struct endpoint a = {.connection_max = 2};
     struct endpoint others[4] = {0};
     endpoint_start(&a, "a", SECRET);
     for (size_t i = 0; i < KVS_ARRAY_SIZE(others); i++)
@@ -485,6 +517,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_arrive_in_order_and_once_both_ways),
         cmocka_unit_test(a_message_may_be_as_large_as_a_value),
+        cmocka_unit_test(small_messages_do_not_wait_for_a_large_one),
         cmocka_unit_test(what_waits_is_delivered_before_the_end),
         cmocka_unit_test(a_frozen_peer_costs_its_queue_and_nothing_else),
         cmocka_unit_test(a_peer_that_never_answers_is_given_up_and_found_again),
