@@ -466,3 +466,12 @@ bool kvs_peer_accept_answer(struct kvs_peer_auth *auth, const struct kvs_peer_si
     memcpy(stream->challenge, challenge, sizeof(challenge));
     return true;
 }
+
+bool kvs_peer_is_own(struct kvs_peer_auth *auth, const struct kvs_peer_stream *stream)
+{
+    pthread_mutex_lock(&auth->lock);
+    bool own =
+        CRYPTO_memcmp(auth->windows.challenge, stream->challenge, sizeof(stream->challenge)) == 0;
+    pthread_mutex_unlock(&auth->lock);
+    return own;
+}

@@ -111,4 +111,8 @@ struct kvs_peer_answer {
 bool kvs_peer_accept_answer(struct kvs_peer_auth *auth, const struct kvs_peer_signed *request,
                             const struct kvs_peer_answer *answer, struct kvs_peer_stream *stream);
 
+// Is the challenge that the stream has been told this node's own? Then whoever answered has only
+// sent the request back here, or the address is this node's.
+bool kvs_peer_is_own(struct kvs_peer_auth *auth, const struct kvs_peer_stream *stream);
+
 #endif

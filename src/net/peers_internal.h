@@ -29,6 +29,7 @@ enum peer_state {
     PEER_OTHER_VERSION,
     PEER_NO_PEER,    // no KVS node, or one without clustering
     PEER_OVERLOADED, // a member that takes nothing at the moment
+    PEER_OURSELVES,
 };
 
 // One connection to one address.

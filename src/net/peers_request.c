@@ -84,6 +84,7 @@ static void set_tls(struct peer *peer)
     }
     curl_easy_setopt(easy, CURLOPT_SSLCERT, file_or_null(peers->tls_files[1]));
     curl_easy_setopt(easy, CURLOPT_SSLKEY, file_or_null(peers->tls_files[2]));
+    curl_easy_setopt(easy, CURLOPT_KEYPASSWD, ""); // never ask on the terminal
     pthread_mutex_unlock(&peers->lock);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);

@@ -50,6 +50,8 @@ static const char *advice(enum peer_state state)
                "that allowed_hosts, where it is set there, names that address's host";
     case PEER_OVERLOADED:
         return "peer takes no messages at the moment: see its log";
+    case PEER_OURSELVES:
+        return "address of a peer is this node's own: nothing is sent there";
     case PEER_UNREACHABLE:
         return "peer unreachable: tried again in the background";
     default:
@@ -78,7 +80,7 @@ static void change_state(struct peer *peer, enum peer_state state, int status)
     if (is_known(peer, state))
         return;
     struct kvs_log *log = peer->peers->options.log;
-    if (state == PEER_UP)
+    if (state == PEER_UP || state == PEER_OURSELVES)
         kvs_log(log, KVS_LOG_INFO, advice(state), KVS_F_STR("address", peer->address));
     else if (state == PEER_UNREACHABLE)
         kvs_log(log, KVS_LOG_WARN, advice(state), KVS_F_STR("address", peer->address),
@@ -151,7 +153,10 @@ static enum peer_state meaning_of(int status)
 static void hello_ended(struct peer *peer, int status)
 {
     if (peer_answer_is_proven(peer, status) && status == 204) {
-        hello_proven(peer);
+        if (kvs_peer_is_own(peer->peers->options.auth, &peer->stream))
+            fail(peer, PEER_OURSELVES, status); // or a stranger asked us what we had asked him
+        else
+            hello_proven(peer);
         return;
     }
     bool has_other =

@@ -101,6 +101,8 @@ static void a_signed_request_is_accepted_once(void **state)
     begin(&b, "b", SECRET, "");
     kvs_peer_stream_init(a.auth, &stream);
     assert_true(greet(&a, &stream, &b));
+    assert_true(kvs_peer_is_own(b.auth, &stream));
+    assert_false(kvs_peer_is_own(a.auth, &stream));
     for (int i = 0; i < 300; i++) {
         struct kvs_peer_signed sent;
         struct received received;

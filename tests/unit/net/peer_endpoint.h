@@ -31,6 +31,7 @@ struct endpoint {
     struct kvs_net *net;
     struct kvs_peers *peers;
     pthread_t thread;
+    char local_ip[64]; // the peers' thread's: read it when that has stopped
     atomic_ulong received;
     atomic_ulong bytes;
     atomic_ulong last; // number in the last message
@@ -133,6 +134,12 @@ static void endpoint_hang_up(struct endpoint *end)
     end->api = NULL;
 }
 
+static void endpoint_learn_address(void *ctx, const char *ip)
+{
+    struct endpoint *end = ctx;
+    (void)snprintf(end->local_ip, sizeof(end->local_ip), "%s", ip);
+}
+
 static void endpoint_new_peers(struct endpoint *end)
 {
     const struct kvs_peers_options options = {.auth = end->auth,
@@ -143,7 +150,9 @@ static void endpoint_new_peers(struct endpoint *end)
                                               .clock = kvs_clock_system(),
                                               .random = kvs_random_system(),
                                               .log = end->log,
-                                              .metrics = end->metrics};
+                                              .metrics = end->metrics,
+                                              .local_address = endpoint_learn_address,
+                                              .ctx = end};
     kvs_assert(kvs_peers_new(&options, &end->peers) == 0);
 }
 

@@ -160,6 +160,7 @@ static void what_waits_is_delivered_before_the_end(void **state)
         endpoint_send(&a, b.address, i, 1000, TEXT);
     kvs_peers_stop(a.peers, 60 * 1000);
     assert_int_equal(b.received, 1000);
+    assert_string_equal(a.local_ip, "127.0.0.1");
     endpoint_send(&a, b.address, 1, 100, TEXT);
     assert_int_equal(counter(&a, KVS_METRIC_PEER_DROPS_QUEUE), 1);
     endpoint_stop(&a);
@@ -481,6 +482,22 @@ static void a_stranger_on_a_peers_address_learns_nothing(void **state)
     log_file_close(&file);
 }
 
+// What a stranger gets by handing a hello back to the one it came from.
+static void a_node_does_not_talk_to_itself(void **state)
+{
+    (void)state;
+    struct log_file file;
+    log_file_open(&file);
+    struct endpoint a = {.log = file.log};
+    endpoint_start(&a, "a", SECRET);
+    while (counter(&a, KVS_METRIC_PEER_REQUEST_ERRORS) < 3)
+        endpoint_send(&a, a.address, 1, 64, TEXT);
+    assert_int_equal(a.received, 0);
+    assert_int_equal(count_lines(&file, "this node's own"), 1);
+    endpoint_stop(&a);
+    log_file_close(&file);
+}
+
 static void says_what_to_do_about_other_answers(void **state)
 {
     (void)state;
@@ -528,6 +545,7 @@ int main(void)
         cmocka_unit_test(a_wrong_secret_is_logged_once_on_both_sides),
         cmocka_unit_test(a_full_table_of_streams_only_costs_a_signature),
         cmocka_unit_test(a_stranger_on_a_peers_address_learns_nothing),
+        cmocka_unit_test(a_node_does_not_talk_to_itself),
         cmocka_unit_test(says_what_to_do_about_other_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
