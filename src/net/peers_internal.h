@@ -28,6 +28,7 @@ enum peer_state {
     PEER_WRONG_SECRET,
     PEER_OTHER_VERSION,
     PEER_NO_PEER,    // no KVS node, or one without clustering
+    PEER_REFUSES,    // a member, although the secret is right
     PEER_OVERLOADED, // a member that takes nothing at the moment
     PEER_OURSELVES,
 };

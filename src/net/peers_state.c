@@ -50,6 +50,11 @@ static const char *advice(enum peer_state state)
                "that allowed_hosts, where it is set there, names that address's host";
     case PEER_OVERLOADED:
         return "peer takes no messages at the moment: see its log";
+    case PEER_REFUSES:
+        return "peer refuses this node, although it has the cluster secret: see the peer's log; "
+               "with "
+               "cluster_tls_require_client_cert there, cluster_tls_cert_file here must name a "
+               "certificate of the cluster's CA that may identify clients";
     case PEER_OURSELVES:
         return "address of a peer is this node's own: nothing is sent there";
     case PEER_UNREACHABLE:
@@ -152,11 +157,16 @@ static enum peer_state meaning_of(int status)
 
 static void hello_ended(struct peer *peer, int status)
 {
-    if (peer_answer_is_proven(peer, status) && status == 204) {
+    bool proven = peer_answer_is_proven(peer, status);
+    if (proven && status == 204) {
         if (kvs_peer_is_own(peer->peers->options.auth, &peer->stream))
             fail(peer, PEER_OURSELVES, status); // or a stranger asked us what we had asked him
         else
             hello_proven(peer);
+        return;
+    }
+    if (proven) {
+        fail(peer, status == 401 ? PEER_REFUSES : meaning_of(status), status);
         return;
     }
     bool has_other =
@@ -195,10 +205,10 @@ static void messages_ended(struct peer *peer, int status)
         // A member that does not understand this body will not understand it later either.
         peer_drop_body(peer, KVS_METRIC_PEER_DROPS_UNREACHABLE);
         fail(peer, PEER_OTHER_VERSION, status);
-    } else if (status == 401 && ++peer->denials < DENIALS_MAX) {
+    } else if (!proven && status == 401 && ++peer->denials < DENIALS_MAX) {
         peer->proven = false; // its secret has changed: a hello finds out
     } else {
-        fail(peer, meaning_of(status), status);
+        fail(peer, proven && status == 401 ? PEER_REFUSES : meaning_of(status), status);
     }
 }
 
