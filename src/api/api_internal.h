@@ -13,15 +13,26 @@ struct kvs_api_call;
 // Ends with kvs_api_finish, or starts something that will.
 typedef void kvs_api_handler_fn(struct kvs_api_call *call);
 
-enum kvs_route_scope { KVS_SCOPE_OPEN, KVS_SCOPE_READ, KVS_SCOPE_WRITE, KVS_SCOPE_DELETE };
+enum kvs_route_scope {
+    KVS_SCOPE_OPEN,
+    KVS_SCOPE_READ,
+    KVS_SCOPE_WRITE,
+    KVS_SCOPE_DELETE,
+    KVS_SCOPE_PEER,
+};
 enum kvs_route_permission {
     KVS_PERMISSION_NONE,
     KVS_PERMISSION_READ,
     KVS_PERMISSION_WRITE,
     KVS_PERMISSION_DELETE,
 };
-enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE };
-enum kvs_route_feature { KVS_FEATURE_ALWAYS, KVS_FEATURE_HISTORY, KVS_FEATURE_METRICS };
+enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_MESSAGES };
+enum kvs_route_feature {
+    KVS_FEATURE_ALWAYS,
+    KVS_FEATURE_HISTORY,
+    KVS_FEATURE_METRICS,
+    KVS_FEATURE_CLUSTER,
+};
 
 struct kvs_route {
     enum kvs_http_method method;
@@ -76,6 +87,7 @@ struct kvs_api {
     struct kvs_api_options options;
     int64_t started_ms; // monotonic
     struct kvs_route_shape shapes[KVS_ROUTE_COUNT];
+    struct kvs_api_peers *peers; // NULL: clustering is off
 };
 
 // Writes the answer into the response, or returns an error. With KVS_READ_CACHED it must not block:
@@ -88,10 +100,11 @@ struct kvs_api_call {
     struct kvs_http_exchange *exchange;
     const struct kvs_route *route;
     const struct kvs_grant *grant;
-    struct kvs_slice key;    // decoded {key}, valid; or {prefix}/, unchecked, may be empty
-    struct kvs_slice number; // raw {n}
-    struct kvs_slice detail; // of the error, for people
-    void *input;             // the handler's own parameters, in the arena
+    struct kvs_slice key;         // decoded {key}, valid; or {prefix}/, unchecked, may be empty
+    struct kvs_slice number;      // raw {n}
+    struct kvs_slice detail;      // of the error, for people
+    void *input;                  // the handler's own parameters, in the arena
+    struct kvs_peer_caller *peer; // who signed the request; NULL: nobody did
     kvs_api_read_fn *read;
     int err; // between threads
 };
@@ -122,6 +135,27 @@ int kvs_api_fail(struct kvs_api_call *call, int err, const char *format, ...)
 void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_slice detail);
 // What to tell the client where nothing more precise is known; static.
 const char *kvs_api_default_detail(int err);
+
+// ---- Peers (peer.c, peer_log.c)
+
+struct kvs_api_peers; // what their requests share
+KVS_MUST_CHECK int kvs_api_peers_new(const struct kvs_api_options *options,
+                                     struct kvs_api_peers **ret_peers);
+void kvs_api_peers_free(struct kvs_api_peers *peers); // NULL is fine
+
+// The beginning of every call whose route has scope PEER: ends with the route's handler, or with a
+// 401 that is logged for the operator.
+void kvs_api_peer_admit(struct kvs_api_call *call);
+// Signs the response, which is complete, for call->peer.
+void kvs_api_peer_sign(struct kvs_api_call *call);
+
+// Once in a while, however often it happens: strangers must not fill the log.
+struct kvs_api_peer_log;
+KVS_MUST_CHECK int kvs_api_peer_log_new(struct kvs_api_peer_log **ret_peer_log);
+void kvs_api_peer_log_free(struct kvs_api_peer_log *peer_log); // NULL is fine
+// `what` is a static text; true when it is time to log it of this address.
+bool kvs_api_peer_log_is_due(struct kvs_api_peer_log *peer_log, struct kvs_slice address,
+                             const char *what, int64_t now_ms);
 
 // ---- Query parameters (query.c)
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,7 @@ struct server {
     struct kvs_net *net;
     struct kvs_signals signals;
     bool has_signals;
+    struct kvs_peer_auth *peer_auth; // NULL: clustering is off
     struct kvs_node *node;
     struct kvs_api *api;
     atomic_bool accepting;
@@ -114,6 +116,21 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
     return kvs_node_open(&options, &server->node, ret_message);
 }
 
+static int make_peer_auth(struct server *server, struct kvs_message *ret_message)
+{
+    const struct kvs_config *config = server->config;
+    if (!config->clustering_enabled)
+        return 0;
+    const struct kvs_peer_auth_options options = {
+        .node_id = config->node_id,
+        .secret = config->cluster_secret,
+        .previous_secret = config->cluster_secret_previous,
+        .random = kvs_random_system(),
+    };
+    int err = kvs_peer_auth_new(&options, &server->peer_auth);
+    return err == 0 ? 0 : kvs_fail(ret_message, err, "cluster secret: %s", kvs_err_text(err));
+}
+
 static int make_api(struct server *server, struct kvs_message *ret_message)
 {
     const struct kvs_config *config = server->config;
@@ -130,6 +147,7 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .metrics_enabled = config->metrics_enabled,
         .accepting = is_accepting,
         .accepting_ctx = server,
+        .peer_auth = server->peer_auth,
     };
     int err = kvs_api_new(&options, &server->api);
     return err == 0 ? 0 : kvs_fail(ret_message, err, "%s", kvs_err_text(err));
@@ -217,6 +235,19 @@ static void raise_file_limit(const struct server *server)
                 KVS_F_UINT("limit", before), KVS_F_STR("error", strerror(errno)));
 }
 
+// Names the file, never the value.
+static void log_secret_file(const struct server *server)
+{
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    if (server->config->origins[KVS_OPT_cluster_secret].source != KVS_CONFIG_SHARED_FILE || !home)
+        return;
+    (void)snprintf(path, sizeof(path), "%s/.kvs/cluster_secret", home);
+    kvs_log(server->log, KVS_LOG_INFO,
+            "no cluster_secret is configured: the one that this user's nodes share is used",
+            KVS_F_STR("file", path));
+}
+
 static void log_start(const struct server *server)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf settings = KVS_BUF_INIT(512 << 10);
@@ -258,6 +289,8 @@ static int start(struct server *server, struct kvs_message *ret_message)
     server->has_signals = true;
     err = open_node(server, ret_message);
     if (err == 0)
+        err = make_peer_auth(server, ret_message);
+    if (err == 0)
         err = make_api(server, ret_message);
     return err;
 }
@@ -265,6 +298,7 @@ static int start(struct server *server, struct kvs_message *ret_message)
 static int serve(struct server *server, struct kvs_message *ret_message)
 {
     log_start(server);
+    log_secret_file(server);
     warn_about_missing(server);
     kvs_server_tls_warn(server->config, server->log);
     atomic_store(&server->accepting, true);
@@ -278,6 +312,7 @@ static int serve(struct server *server, struct kvs_message *ret_message)
 static void finish(struct server *server)
 {
     kvs_api_free(server->api);
+    kvs_peer_auth_free(server->peer_auth);
     kvs_node_close(server->node);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);

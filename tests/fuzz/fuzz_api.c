@@ -125,6 +125,15 @@ static void answer(struct kvs_api *api, struct kvs_slice text)
     kvs_arena_done(&run.exchange.arena);
 }
 
+static struct kvs_peer_auth *peer_auth(void)
+{
+    static struct kvs_peer_auth *auth;
+    const struct kvs_peer_auth_options options = {
+        .node_id = "fuzz", .secret = "sixteen bytes ok", .random = kvs_random_system()};
+    kvs_assert(auth || kvs_peer_auth_new(&options, &auth) == 0);
+    return auth;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct kvs_clock clock = {fixed_ms, fixed_ms, fixed_ms};
@@ -141,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .max_json_size = VALUE_MAX,
         .revisions = 3,
         .revision_history_enabled = true,
+        .peer_auth = peer_auth(),
     };
     struct kvs_api *api = NULL;
     kvs_assert(kvs_api_new(&options, &api) == 0);

@@ -158,6 +158,10 @@ static void every_row_is_reachable(void **state)
 #include "tables/routes.def"
 #undef KVS_ROUTE
     };
+    const struct kvs_peer_auth_options peers = {
+        .node_id = "n1", .secret = "a secret of the tests", .random = kvs_random_system()};
+    assert_int_equal(kvs_peer_auth_new(&peers, &f->options.peer_auth), 0);
+    api_renew(f);
     for (size_t i = 0; i < KVS_ARRAY_SIZE(rows); i++) {
         struct kvs_route_match match =
             kvs_route_find(f->api, rows[i].method, kvs_slice_from_str(rows[i].pattern));
@@ -165,10 +169,12 @@ static void every_row_is_reachable(void **state)
         assert_string_equal(match.route->pattern, rows[i].pattern);
         assert_int_equal(match.route->method, rows[i].method);
         assert_true(strlen(match.route->summary) > 0);
-        // What is open asks for nothing; what is not asks for scope and permission alike.
-        assert_int_equal(match.route->scope == KVS_SCOPE_OPEN,
+        // What is open or for peers asks for nothing more; the others for scope and permission.
+        enum kvs_route_scope scope = match.route->scope;
+        assert_int_equal(scope == KVS_SCOPE_OPEN || scope == KVS_SCOPE_PEER,
                          match.route->permission == KVS_PERMISSION_NONE);
     }
+    kvs_peer_auth_free(f->options.peer_auth);
 }
 
 int main(void)
