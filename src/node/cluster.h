@@ -37,6 +37,9 @@ bool kvs_node_is_clustered(const struct kvs_node *node);
 // A message from an authenticated peer; copied. Dropped when too many wait.
 void kvs_node_peer_message(struct kvs_node *node, struct kvs_slice message);
 
+// This node is reached at `address` from now on; copied.
+void kvs_node_set_address(struct kvs_node *node, const char *address);
+
 // From here on peers are told that this node pauses, and nothing more is sent.
 void kvs_node_pause(struct kvs_node *node);
 

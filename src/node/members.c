@@ -48,6 +48,8 @@ static void collect(void *ctx, const struct kvs_repl *core)
     struct collecting *c = ctx;
     struct kvs_repl_view view;
     kvs_repl_view(core, &view);
+    (void)snprintf(c->list[0].address, sizeof(c->list[0].address), "%.*s",
+                   KVS_SLICE_FMT(view.address)); // this node's
     for (size_t i = 0; i < view.member_count && c->count < c->max; i++) {
         struct kvs_repl_member_view member;
         kvs_repl_member(core, i, &member);
@@ -68,8 +70,6 @@ int kvs_node_members(struct kvs_node *node,
     self->last_seen_ms = kvs_clock_wall_ms(node->options.clock);
     self->self = true;
     (void)snprintf(self->name, sizeof(self->name), "%s", node->node_id);
-    if (node->options.cluster)
-        (void)snprintf(self->address, sizeof(self->address), "%s", node->options.cluster->address);
     struct collecting c = {list, 1, MAX, kvs_clock_mono_ms(node->options.clock),
                            kvs_clock_wall_ms(node->options.clock)};
     if (node->replica)

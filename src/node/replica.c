@@ -31,6 +31,7 @@ enum event_type {
     EVENT_READ,
     EVENT_COMMITTED,
     EVENT_REMOVE,
+    EVENT_ADDRESS,
     EVENT_PAUSE,
 };
 
@@ -41,7 +42,7 @@ struct event {
     struct read_job *job;          // READ: owned
     struct kvs_repl_commit commit; // COMMITTED
     struct kvs_uuid member;        // REMOVE
-    size_t size;                   // MESSAGE
+    size_t size;                   // MESSAGE, ADDRESS
     char bytes[];
 };
 
@@ -179,6 +180,17 @@ static void command(struct kvs_replica *r, enum event_type type, const struct kv
     if (member)
         event->member = *member;
     push(r, event);
+}
+
+void kvs_node_set_address(struct kvs_node *node, const char *address)
+{
+    size_t size = strlen(address);
+    struct event *event = malloc(sizeof(*event) + size);
+    if (!event)
+        return; // it stays what it was
+    *event = (struct event){.type = EVENT_ADDRESS, .size = size};
+    memcpy(event->bytes, address, size);
+    push(node->replica, event);
 }
 
 void kvs_node_pause(struct kvs_node *node)
@@ -631,6 +643,10 @@ static void handle(struct kvs_replica *r, struct event *event)
     case EVENT_REMOVE:
         e.type = KVS_REPL_EVENT_REMOVE;
         e.remove = event->member;
+        break;
+    case EVENT_ADDRESS:
+        e.type = KVS_REPL_EVENT_ADDRESS;
+        e.address = kvs_slice(event->bytes, event->size);
         break;
     case EVENT_PAUSE:
         e.type = KVS_REPL_EVENT_PAUSE;

@@ -553,6 +553,9 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
     case KVS_REPL_EVENT_REMOVE:
         member_remove(r, &event->remove);
         break;
+    case KVS_REPL_EVENT_ADDRESS:
+        member_set_address(r, event->address);
+        break;
     case KVS_REPL_EVENT_PAUSE:
         member_pause(r);
         break;
@@ -587,6 +590,7 @@ void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
         .behind = behind,
         .returning = r->returning,
         .own_count = r->own_count,
+        .address = member_address(&r->self),
         .bootstrapping = r->boot.phase != BOOT_DONE,
         .member_count = r->member_count,
         .divergences = r->divergences,

@@ -71,6 +71,7 @@ enum kvs_repl_event_type {
     KVS_REPL_EVENT_COMPARED, // a COMPARE is answered
     KVS_REPL_EVENT_LEAVE,    // an operator wants this node to leave
     KVS_REPL_EVENT_REMOVE,   // an operator wants a dead member gone
+    KVS_REPL_EVENT_ADDRESS,  // this node is reached elsewhere from now on
     KVS_REPL_EVENT_PAUSE,    // this process ends soon: peers need not find out by themselves
     KVS_REPL_EVENT_DAMAGED,  // records here cannot be read: fetch them from a peer
 };
@@ -128,6 +129,7 @@ struct kvs_repl_event {
         struct kvs_repl_read read;
         struct kvs_repl_compare_done compared;
         struct kvs_uuid remove;
+        struct kvs_slice address;
         struct kvs_repl_damaged damaged;
     };
 };
@@ -309,13 +311,14 @@ struct kvs_repl_view {
     struct kvs_digest_key digest_key;
     const struct kvs_seen *seen;
     int64_t watermark_ms, certificate_ms, promise_ms;
-    bool syncing;         // bootstrap: no client is served
-    bool behind;          // knows of writes it does not have
-    bool returning;       // was away for too long and is not back yet
-    uint32_t own_count;   // writes of this life
-    bool bootstrapping;   // has not read everything yet, whether it serves or not
-    size_t member_count;  // others
-    uint64_t divergences; // INV-R4 broken, ever
+    bool syncing;             // bootstrap: no client is served
+    bool behind;              // knows of writes it does not have
+    bool returning;           // was away for too long and is not back yet
+    uint32_t own_count;       // writes of this life
+    struct kvs_slice address; // this node's; valid until the next step
+    bool bootstrapping;       // has not read everything yet, whether it serves or not
+    size_t member_count;      // others
+    uint64_t divergences;     // INV-R4 broken, ever
 };
 void kvs_repl_view(const struct kvs_repl *repl, struct kvs_repl_view *ret_view);
 // index < member_count

@@ -295,6 +295,7 @@ void member_tick(struct kvs_repl *r);
 void member_leave(struct kvs_repl *r);
 void member_remove(struct kvs_repl *r, const struct kvs_uuid *node);
 void member_pause(struct kvs_repl *r);
+void member_set_address(struct kvs_repl *r, struct kvs_slice address);
 
 // ---- probe.c
 void probe_tick(struct kvs_repl *r);

@@ -16,6 +16,7 @@
 #include "net/net.h"
 #include "node/node.h"
 #include "server/access_log.h"
+#include "server/cluster.h"
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/signals.h"
@@ -34,7 +35,8 @@ struct server {
     struct kvs_net *net;
     struct kvs_signals signals;
     bool has_signals;
-    struct kvs_peer_auth *peer_auth; // NULL: clustering is off
+    struct kvs_server_cluster *cluster; // NULL: clustering is off
+    _Atomic(const char *) end_reason;   // static: why the node must not go on
     struct kvs_node *node;
     struct kvs_api *api;
     atomic_bool accepting;
@@ -60,6 +62,12 @@ static void finished(void *ctx, const struct kvs_http_access *access)
     struct server *server = ctx;
     kvs_access_log(server->log, atomic_load_explicit(&server->access_log, memory_order_relaxed),
                    access);
+}
+
+static void on_peer_message(void *ctx, struct kvs_slice message)
+{
+    const struct server *server = ctx;
+    kvs_node_peer_message(server->node, message);
 }
 
 static bool is_accepting(void *ctx)
@@ -112,23 +120,32 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
         .random = kvs_random_system(),
         .log = server->log,
         .metrics = server->metrics,
+        .cluster = kvs_server_cluster_node(server->cluster),
     };
     return kvs_node_open(&options, &server->node, ret_message);
 }
 
-static int make_peer_auth(struct server *server, struct kvs_message *ret_message)
+// The cluster wants this process to end; on any thread.
+static void on_cluster_stop(void *ctx, const char *reason)
 {
-    const struct kvs_config *config = server->config;
-    if (!config->clustering_enabled)
-        return 0;
-    const struct kvs_peer_auth_options options = {
-        .node_id = config->node_id,
-        .secret = config->cluster_secret,
-        .previous_secret = config->cluster_secret_previous,
-        .random = kvs_random_system(),
+    struct server *server = ctx;
+    if (reason)
+        atomic_store(&server->end_reason, reason);
+    atomic_store(&server->accepting, false);
+    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
+}
+
+static int make_cluster(struct server *server, struct kvs_message *ret_message)
+{
+    const struct kvs_server_cluster_options options = {
+        .config = server->config,
+        .net = server->net,
+        .log = server->log,
+        .metrics = server->metrics,
+        .stop = on_cluster_stop,
+        .ctx = server,
     };
-    int err = kvs_peer_auth_new(&options, &server->peer_auth);
-    return err == 0 ? 0 : kvs_fail(ret_message, err, "cluster secret: %s", kvs_err_text(err));
+    return kvs_server_cluster_new(&options, &server->cluster, ret_message);
 }
 
 static int make_api(struct server *server, struct kvs_message *ret_message)
@@ -147,7 +164,9 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .metrics_enabled = config->metrics_enabled,
         .accepting = is_accepting,
         .accepting_ctx = server,
-        .peer_auth = server->peer_auth,
+        .peer_auth = kvs_server_cluster_auth(server->cluster),
+        .peer_message = on_peer_message,
+        .peer_message_ctx = server,
     };
     int err = kvs_api_new(&options, &server->api);
     return err == 0 ? 0 : kvs_fail(ret_message, err, "%s", kvs_err_text(err));
@@ -161,6 +180,7 @@ static void on_stop(void *ctx, int signal)
     kvs_log(server->log, KVS_LOG_INFO, "node stopping", KVS_F_STR("signal", strsignal(signal)));
     kvs_notify(server->notify_socket, "STOPPING=1");
     atomic_store(&server->accepting, false);
+    kvs_node_pause(server->node);
     kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
 }
 
@@ -202,6 +222,7 @@ static void on_reload(void *ctx)
         kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
                 KVS_F_STR("error", message.text));
     kvs_server_tls_reload(server->net, server->config, config, server->log);
+    kvs_server_cluster_reload(server->cluster, config);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -218,9 +239,6 @@ static void warn_about_missing(const struct server *server)
                 "every request is served without authentication: accounts are not in this release; "
                 "keep the port private, and set auth_enabled: false to acknowledge",
                 KVS_F_STR("address", server->address));
-    if (config->clustering_enabled && config->seed_nodes.count > 0)
-        kvs_log(server->log, KVS_LOG_WARN,
-                "seed_nodes are not contacted: replication is not in this release");
 }
 
 static void raise_file_limit(const struct server *server)
@@ -287,9 +305,11 @@ static int start(struct server *server, struct kvs_message *ret_message)
     if (err != 0)
         return err;
     server->has_signals = true;
-    err = open_node(server, ret_message);
+    err = make_cluster(server, ret_message);
     if (err == 0)
-        err = make_peer_auth(server, ret_message);
+        err = open_node(server, ret_message);
+    if (err == 0)
+        kvs_server_cluster_attach(server->cluster, server->node);
     if (err == 0)
         err = make_api(server, ret_message);
     return err;
@@ -305,15 +325,18 @@ static int serve(struct server *server, struct kvs_message *ret_message)
     if (server->options->ready)
         server->options->ready(server->options->ctx, server->address);
     kvs_notify(server->notify_socket, "READY=1");
-    return kvs_net_run(server->net, ret_message);
+    int err = kvs_net_run(server->net, ret_message);
+    const char *reason = atomic_load(&server->end_reason);
+    return err == 0 && reason ? kvs_fail(ret_message, KVS_ERR_CONFLICT, "%s", reason) : err;
 }
 
 // Accepts a server in any state of completion.
 static void finish(struct server *server)
 {
+    kvs_server_cluster_stop(server->cluster);
     kvs_api_free(server->api);
-    kvs_peer_auth_free(server->peer_auth);
     kvs_node_close(server->node);
+    kvs_server_cluster_free(server->cluster);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
     kvs_net_free(server->net);
