@@ -5,6 +5,7 @@
 // unpacked on a worker.
 #include "api/api_internal.h"
 
+#include "auth/client_cert.h"
 #include "base/assert.h"
 #include "codec/frames.h"
 
@@ -91,6 +92,9 @@ static void log_once(struct kvs_api_call *call, const char *what, const char *no
 
 static const char *advice(const struct kvs_peer_caller *caller)
 {
+    if (!caller->detail)
+        return "peer request refused: it has the cluster secret, but comes without a client "
+               "certificate of the cluster's CA, which cluster_tls_require_client_cert demands";
     if (strstr(caller->detail, "received before"))
         return "peer request refused: it has been received before; if this goes on, somebody "
                "replays recorded traffic: use TLS";
@@ -109,7 +113,8 @@ static void go_on(struct kvs_api_call *call, int err)
 {
     struct kvs_peer_caller *caller = call->peer;
     if (err == KVS_ERR_UNAUTHORIZED) {
-        call->detail = kvs_slice_from_str(caller->detail);
+        if (caller->detail)
+            call->detail = kvs_slice_from_str(caller->detail);
         kvs_metrics_add(call->api->options.metrics, KVS_METRIC_PEER_REFUSED, 1);
         if (!caller->is_stale && kvs_peer_has_credentials(&call->exchange->request))
             log_once(call, advice(caller), "node", caller->node_id);
@@ -122,9 +127,14 @@ static void go_on(struct kvs_api_call *call, int err)
 
 static int verify(struct kvs_api_call *call)
 {
+    const struct kvs_http_request *request = &call->exchange->request;
     bool is_hello = call->route->handler == kvs_api_peer_hello;
-    return kvs_peer_verify(call->api->options.peer_auth, &call->exchange->request,
-                           is_hello ? KVS_PEER_HELLO : KVS_PEER_ONCE, call->peer);
+    int err = kvs_peer_verify(call->api->options.peer_auth, request,
+                              is_hello ? KVS_PEER_HELLO : KVS_PEER_ONCE, call->peer);
+    struct kvs_message detail;
+    if (err == 0 && kvs_client_cert_demand(request, &detail) != 0)
+        err = kvs_api_fail(call, KVS_ERR_UNAUTHORIZED, "%s", detail.text);
+    return err;
 }
 
 static struct kvs_api_call *call_of(struct kvs_task *task)

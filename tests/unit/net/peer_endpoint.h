@@ -23,6 +23,8 @@ struct endpoint {
     size_t queue_max;
     int64_t answer_timeout_ms;
     int compression_level;
+    const struct kvs_net_tls_options *tls; // NULL: none
+    struct kvs_tls_client tls_client;
     void (*on_message)(void *ctx, struct kvs_slice message);
     struct kvs_log *log; // may be NULL
     struct kvs_peer_auth *auth;
@@ -107,10 +109,12 @@ static void endpoint_listen(struct endpoint *end, uint16_t port)
                                             end->on_message ? end->on_message : endpoint_count,
                                         .peer_message_ctx = end};
     kvs_assert(kvs_api_new(&api, &end->api) == 0);
+    const struct kvs_net_tls_options no_tls = {0};
     const struct kvs_net_options net = {
         .address = "127.0.0.1",
         .port = port,
         .threads = 1,
+        .tls = end->tls ? *end->tls : no_tls,
         .handler = {.ctx = end, .handle = endpoint_handle, .body_limit = endpoint_body_limit},
         .clock = kvs_clock_system(),
         .random = kvs_random_system(),
@@ -119,8 +123,8 @@ static void endpoint_listen(struct endpoint *end, uint16_t port)
     struct kvs_message message = {{0}};
     kvs_assert(kvs_net_new(&net, &end->net, &message) == 0);
     kvs_assert(kvs_net_listen(end->net, &message) == 0);
-    (void)snprintf(end->address, sizeof(end->address), "127.0.0.1:%u",
-                   (unsigned)kvs_net_port(end->net));
+    (void)snprintf(end->address, sizeof(end->address), "%s:%u",
+                   end->tls ? "localhost" : "127.0.0.1", (unsigned)kvs_net_port(end->net));
     kvs_assert(pthread_create(&end->thread, NULL, endpoint_run, end) == 0);
 }
 
@@ -144,6 +148,8 @@ static void endpoint_new_peers(struct endpoint *end)
 {
     const struct kvs_peers_options options = {.auth = end->auth,
                                               .compression_level = end->compression_level,
+                                              .tls = end->tls,
+                                              .tls_client = end->tls_client,
                                               .queue_max = end->queue_max,
                                               .connection_max = end->connection_max,
                                               .answer_timeout_ms = end->answer_timeout_ms,
