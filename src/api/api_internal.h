@@ -26,7 +26,7 @@ enum kvs_route_permission {
     KVS_PERMISSION_WRITE,
     KVS_PERMISSION_DELETE,
 };
-enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_MESSAGES };
+enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_PATCH, KVS_BODY_MESSAGES };
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
     KVS_FEATURE_HISTORY,
@@ -227,6 +227,8 @@ void kvs_api_append_version(struct kvs_buf *out, const struct kvs_version *versi
 // {"uuid":"…","timestamp":N,"data":…}
 void kvs_api_append_record(struct kvs_buf *out, const struct kvs_version *version,
                            struct kvs_slice json);
+// The answer to a write that made a version: 201 with Location or 200, ETag, uuid and timestamp.
+void kvs_api_answer_version(struct kvs_api_call *call, const struct kvs_write *write);
 // ETag, Last-Modified and Cache-Control of a version.
 void kvs_api_append_validators(struct kvs_buf *headers, const struct kvs_version *version);
 

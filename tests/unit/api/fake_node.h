@@ -35,6 +35,7 @@ struct kvs_node {
     int read_err;
     int write_err;
     int status_err;
+    unsigned races; // as many writes that expect a version find that another was faster
     bool not_writable;
     enum kvs_node_mode mode;
     // What was asked.
@@ -232,6 +233,8 @@ static void fake_add(struct kvs_node *node, struct fake_key *key, struct kvs_wri
         version.timestamp = key->versions[0].version.timestamp + 1;
     if (write->op == KVS_WRITE_DELETE)
         version.flags = KVS_VERSION_TOMBSTONE;
+    else if (ttl_ms == KVS_TTL_KEEP)
+        version.expires_at = key->versions[0].version.expires_at; // patches replace what is there
     else if (ttl_ms > 0)
         version.expires_at = now_ms + ttl_ms;
     char *copy = fake_copy(json);
@@ -248,7 +251,9 @@ static int fake_apply(struct kvs_node *node, struct kvs_write *write)
         return node->write_err ? node->write_err : KVS_ERR_FORBIDDEN;
     struct fake_key *key = fake_find(node, write->key, NULL);
     struct fake_version *current = fake_visible(node, key);
-    if (!fake_condition_holds(write, current))
+    bool raced = write->condition == KVS_CONDITION_UUIDS && node->races > 0;
+    node->races -= raced;
+    if (raced || !fake_condition_holds(write, current))
         return KVS_ERR_PRECONDITION;
     struct kvs_slice json = write->json;
     if (write->op == KVS_WRITE_DELETE && !current)
