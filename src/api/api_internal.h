@@ -133,6 +133,8 @@ int kvs_api_fail(struct kvs_api_call *call, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // Replaces the response by an application/problem+json document.
 void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_slice detail);
+// The document alone.
+void kvs_api_append_problem(struct kvs_buf *out, int status, struct kvs_slice detail);
 // What to tell the client where nothing more precise is known; static.
 const char *kvs_api_default_detail(int err);
 

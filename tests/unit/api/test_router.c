@@ -25,7 +25,7 @@ static void an_unknown_path_is_404_with_every_method(void **state)
                                         "/api/data/history",
                                         "/api/data/history/1",
                                         "/api/data/a/history/1/restore/",
-                                        "/changes"};
+                                        "/changes/"};
     static const char *const methods[] = {"GET",   "HEAD",   "PUT",     "POST",
                                           "PATCH", "DELETE", "OPTIONS", "BREW"};
     for (size_t i = 0; i < KVS_ARRAY_SIZE(paths); i++) {
