@@ -26,7 +26,7 @@ enum kvs_route_permission {
     KVS_PERMISSION_WRITE,
     KVS_PERMISSION_DELETE,
 };
-enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_PATCH, KVS_BODY_MESSAGES };
+enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_PATCH, KVS_BODY_BATCH, KVS_BODY_MESSAGES };
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
     KVS_FEATURE_HISTORY,
@@ -218,6 +218,9 @@ bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_
 // alone; KVS_ERR_INVALID with its detail for a bad ttl.
 KVS_MUST_CHECK int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
                                           struct kvs_slice *ret_data, int64_t *ret_ttl_ms);
+// The string whose source (compact, with quotes) this is.
+KVS_MUST_CHECK int kvs_api_string_value(struct kvs_api_call *call, struct kvs_slice json,
+                                        struct kvs_slice *ret_string);
 // history.c: {n}, from 1 to `revisions`; KVS_ERR_INVALID with its detail.
 KVS_MUST_CHECK int kvs_api_revision_number(struct kvs_api_call *call, uint32_t *ret_revision);
 

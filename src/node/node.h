@@ -198,6 +198,7 @@ struct kvs_write {
     size_t condition_uuid_count;
     struct kvs_executor *executor; // where `done` runs
     struct kvs_task done;          // its run must be set; called exactly once
+    void *owner;                   // for the caller's own use
     // Out.
     int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
     bool created; // nothing visible was there before

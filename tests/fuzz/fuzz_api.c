@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
     struct kvs_executor executor; // loop and workers in one
-    struct kvs_task *queued;      // one at a time, as the exchange promises
+    struct kvs_task *queued;
     struct kvs_http_exchange exchange;
     struct kvs_http_header headers[HEADERS_MAX];
     bool finished;
@@ -37,8 +37,11 @@ static int64_t fixed_ms(const struct kvs_clock *clock)
 static void post(struct kvs_executor *executor, struct kvs_task *task)
 {
     struct run *run = KVS_CONTAINER_OF(executor, struct run, executor);
-    kvs_assert(!run->queued);
-    run->queued = task;
+    struct kvs_task **last = &run->queued;
+    while (*last)
+        last = &(*last)->next;
+    task->next = NULL;
+    *last = task;
 }
 
 static void finish(struct kvs_http_exchange *exchange)
@@ -137,7 +140,8 @@ static void answer(struct kvs_api *api, struct kvs_slice text)
     // What waits is pulled, then told that its time is over and at last that nobody is there.
     for (int i = 0; run.queued || (!run.finished && i < ROUNDS_MAX); i++) {
         struct kvs_http_exchange *exchange = &run.exchange;
-        struct kvs_task *task = KVS_TAKE(run.queued);
+        struct kvs_task *task = run.queued;
+        run.queued = task ? task->next : NULL;
         if (task)
             task->run(task);
         else if (exchange->pull && i < ROUNDS_MAX / 2)

@@ -44,7 +44,7 @@ struct kvs_node {
     bool not_writable;
     enum kvs_node_mode mode;
     // What was asked.
-    size_t cached_reads, disk_reads;
+    size_t cached_reads, disk_reads, groups;
     struct kvs_write last_write; // shallow
 };
 
@@ -333,7 +333,7 @@ static int fake_apply(struct kvs_node *node, struct kvs_write *write)
     return 0;
 }
 
-void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+static void fake_write(struct kvs_node *node, struct kvs_write *write)
 {
     write->err = fake_apply(node, write);
     node->last_write = *write;
@@ -343,6 +343,18 @@ void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
         kvs_executor_post(waiting->executor, &waiting->task);
     }
     kvs_executor_post(write->executor, &write->done);
+}
+
+void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count)
+{
+    node->groups++;
+    for (size_t i = 0; i < count; i++)
+        fake_write(node, &writes[i]);
+}
+
+void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+{
+    kvs_node_write_group(node, write, 1);
 }
 
 #endif
