@@ -26,7 +26,13 @@ enum kvs_route_permission {
     KVS_PERMISSION_WRITE,
     KVS_PERMISSION_DELETE,
 };
-enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_PATCH, KVS_BODY_BATCH, KVS_BODY_MESSAGES };
+enum kvs_route_body {
+    KVS_BODY_NONE,
+    KVS_BODY_VALUE,
+    KVS_BODY_PATCH,
+    KVS_BODY_BATCH,
+    KVS_BODY_MESSAGES
+};
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
     KVS_FEATURE_HISTORY,

@@ -9,10 +9,10 @@
 #include <stdio.h>
 
 enum {
-    BODY_SLACK = 64 * 1024,        // white space and envelope around a value
+    BODY_SLACK = 64 * 1024,            // white space and envelope around a value
     BATCH_BODY_MAX = 16 * 1024 * 1024, // or as large as one value may be
-    IGNORED_BODY_MAX = 1024,       // for routes that take none
-    STRANGER_BODY_MAX = 64 * 1024, // for peers' messages whose signature is not right
+    IGNORED_BODY_MAX = 1024,           // for routes that take none
+    STRANGER_BODY_MAX = 64 * 1024,     // for peers' messages whose signature is not right
 };
 
 int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api)
