@@ -26,7 +26,13 @@ enum kvs_route_permission {
     KVS_PERMISSION_WRITE,
     KVS_PERMISSION_DELETE,
 };
-enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE, KVS_BODY_MESSAGES };
+enum kvs_route_body {
+    KVS_BODY_NONE,
+    KVS_BODY_VALUE,
+    KVS_BODY_PATCH,
+    KVS_BODY_BATCH,
+    KVS_BODY_MESSAGES
+};
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
     KVS_FEATURE_HISTORY,
@@ -133,6 +139,8 @@ int kvs_api_fail(struct kvs_api_call *call, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // Replaces the response by an application/problem+json document.
 void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_slice detail);
+// The document alone.
+void kvs_api_append_problem(struct kvs_buf *out, int status, struct kvs_slice detail);
 // What to tell the client where nothing more precise is known; static.
 const char *kvs_api_default_detail(int err);
 
@@ -216,6 +224,9 @@ bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_
 // alone; KVS_ERR_INVALID with its detail for a bad ttl.
 KVS_MUST_CHECK int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
                                           struct kvs_slice *ret_data, int64_t *ret_ttl_ms);
+// The string whose source (compact, with quotes) this is.
+KVS_MUST_CHECK int kvs_api_string_value(struct kvs_api_call *call, struct kvs_slice json,
+                                        struct kvs_slice *ret_string);
 // history.c: {n}, from 1 to `revisions`; KVS_ERR_INVALID with its detail.
 KVS_MUST_CHECK int kvs_api_revision_number(struct kvs_api_call *call, uint32_t *ret_revision);
 
@@ -227,6 +238,8 @@ void kvs_api_append_version(struct kvs_buf *out, const struct kvs_version *versi
 // {"uuid":"…","timestamp":N,"data":…}
 void kvs_api_append_record(struct kvs_buf *out, const struct kvs_version *version,
                            struct kvs_slice json);
+// The answer to a write that made a version: 201 with Location or 200, ETag, uuid and timestamp.
+void kvs_api_answer_version(struct kvs_api_call *call, const struct kvs_write *write);
 // ETag, Last-Modified and Cache-Control of a version.
 void kvs_api_append_validators(struct kvs_buf *headers, const struct kvs_version *version);
 

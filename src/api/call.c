@@ -9,9 +9,10 @@
 #include <stdio.h>
 
 enum {
-    BODY_SLACK = 64 * 1024,        // white space and envelope around a value
-    IGNORED_BODY_MAX = 1024,       // for routes that take none
-    STRANGER_BODY_MAX = 64 * 1024, // for peers' messages whose signature is not right
+    BODY_SLACK = 64 * 1024,            // white space and envelope around a value
+    BATCH_BODY_MAX = 16 * 1024 * 1024, // or as large as one value may be
+    IGNORED_BODY_MAX = 1024,           // for routes that take none
+    STRANGER_BODY_MAX = 64 * 1024,     // for peers' messages whose signature is not right
 };
 
 int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api)
@@ -50,7 +51,10 @@ size_t kvs_api_body_limit(const struct kvs_api *api, const struct kvs_http_reque
     if (match.route && match.route->body == KVS_BODY_MESSAGES)
         return kvs_peer_verify_head(api->options.peer_auth, request) ? KVS_FRAMES_BODY_MAX
                                                                      : STRANGER_BODY_MAX;
-    return api->options.max_json_size + BODY_SLACK;
+    size_t value_max = api->options.max_json_size + BODY_SLACK;
+    if (match.route && match.route->body == KVS_BODY_BATCH && value_max < BATCH_BODY_MAX)
+        return BATCH_BODY_MAX;
+    return value_max;
 }
 
 // ---- The end

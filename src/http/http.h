@@ -158,7 +158,7 @@ void kvs_http_conn_refuse_plain(struct kvs_http_conn *conn);
 
 enum kvs_http_deadline {
     KVS_HTTP_IN_TIME,
-    KVS_HTTP_LATE,  // answered 408, or idle for too long: run it, write, it is over
+    KVS_HTTP_LATE,  // answered 408, idle for too long, or a handler must be told: run it, write
     KVS_HTTP_RESET, // the client does not take the response: reset at once
 };
 enum kvs_http_deadline kvs_http_conn_check_deadline(struct kvs_http_conn *conn, int64_t now_ns);

@@ -338,6 +338,7 @@ static struct kvs_write *run_group(struct kvs_committer *committer, struct kvs_w
     int err = commit(committer);
     if (!err) {
         publish(committer, first);
+        kvs_changes_tell(committer->node);
     } else {
         for (struct kvs_write *write = first; write; write = write->next) {
             write->err = write->err ? write->err : err;

@@ -91,6 +91,7 @@ int kvs_node_open(const struct kvs_node_options *options, struct kvs_node **ret_
     KVS_CLEANUP(kvs_node_closep) struct kvs_node *node = calloc(1, sizeof(*node));
     if (!node)
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "start node: out of memory");
+    kvs_changes_init(&node->changes);
     node->options = *options;
     node->data_dir = strdup(options->data_dir);
     node->node_id = strdup(options->node_id ? options->node_id : "");
@@ -120,6 +121,7 @@ void kvs_node_close(struct kvs_node *node)
     kvs_writers_free(node->writers);
     kvs_cache_free(node->cache);
     kvs_store_close(node->store);
+    kvs_changes_done(&node->changes);
     free(node->data_dir);
     free(node->node_id);
     free(node);

@@ -161,7 +161,8 @@ enum kvs_condition {
     KVS_CONDITION_UUIDS,      // If-Match: one of these versions is current
     KVS_CONDITION_NOT_UUIDS,  // If-None-Match: none of these versions is current
 };
-enum { KVS_TTL_DEFAULT = -1, KVS_TTL_NONE = 0 };
+// KEEP: expires when the version that it replaces does.
+enum { KVS_TTL_KEEP = -2, KVS_TTL_DEFAULT = -1, KVS_TTL_NONE = 0 };
 
 // What a write, or a version that came from a peer, does to one key. Private to node.
 struct kvs_effect {
@@ -190,13 +191,14 @@ struct kvs_write {
     const struct kvs_grant *grant;
     struct kvs_slice key;  // valid
     struct kvs_slice json; // PUT: compact JSON
-    int64_t ttl_ms;        // PUT, RESTORE: KVS_TTL_DEFAULT, KVS_TTL_NONE or > 0
+    int64_t ttl_ms;        // PUT, RESTORE: KVS_TTL_DEFAULT, _NONE, _KEEP or > 0
     uint32_t revision;     // RESTORE: 1 = newest
     enum kvs_condition condition;
     const struct kvs_uuid *condition_uuids;
     size_t condition_uuid_count;
     struct kvs_executor *executor; // where `done` runs
     struct kvs_task done;          // its run must be set; called exactly once
+    void *owner;                   // for the caller's own use
     // Out.
     int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
     bool created; // nothing visible was there before

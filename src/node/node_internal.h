@@ -7,10 +7,12 @@
 
 #include "codec/index.h"
 #include "node/cache.h"
+#include "node/changes.h"
 #include "node/node.h"
 #include "node/writers.h"
 #include "repl/clock.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
@@ -30,6 +32,14 @@ struct kvs_node_filter {
     _Atomic(struct kvs_store *) store; // NULL until the store is open
 };
 
+// Who waits for changes (changes.c).
+struct kvs_changes {
+    pthread_mutex_t lock; // guards the list
+    struct kvs_changes_wait *first;
+    _Atomic size_t count; // of the list
+    uint64_t told;        // the commit thread's: the newest change that waiters were told of
+};
+
 struct kvs_node {
     struct kvs_node_options options; // strings copied below
     char *data_dir;
@@ -47,6 +57,7 @@ struct kvs_node {
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;
     _Atomic bool leaving; // the cluster: no client's write is taken any more
+    struct kvs_changes changes;
     struct kvs_committer *committer;
     struct kvs_housekeeper *housekeeper;
 };
@@ -96,6 +107,12 @@ KVS_MUST_CHECK int kvs_node_read_current(struct kvs_node *node, struct kvs_store
 KVS_MUST_CHECK int kvs_node_observe_all(struct kvs_node *node);
 // Counts and logs a damaged record once, where it is found.
 void kvs_node_report_corrupt(struct kvs_node *node, struct kvs_slice key);
+
+// changes.c
+void kvs_changes_init(struct kvs_changes *changes);
+void kvs_changes_done(struct kvs_changes *changes); // nobody may wait
+// The commit thread, behind each group: tells those that wait when the log has grown.
+void kvs_changes_tell(struct kvs_node *node);
 
 // filter.c: compaction rules of each family.
 void kvs_node_set_filters(struct kvs_node_filter *filter, struct kvs_store_options *options);

@@ -40,8 +40,11 @@ static int64_t max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static int64_t expiry(const struct kvs_group *group, const struct kvs_write *write)
+static int64_t expiry(const struct kvs_group *group, const struct kvs_write *write,
+                      const struct kvs_record *current)
 {
+    if (write->ttl_ms == KVS_TTL_KEEP)
+        return write->created ? 0 : current->version.expires_at;
     int64_t ttl_ms =
         write->ttl_ms == KVS_TTL_DEFAULT ? group->node->options.default_ttl_ms : write->ttl_ms;
     int64_t expires_at = 0;
@@ -88,7 +91,7 @@ static int prepare_put(struct kvs_group *group, struct kvs_write *write,
                        const struct kvs_record *current, struct kvs_slice json)
 {
     struct kvs_version version = next_version(group, current);
-    version.expires_at = expiry(group, write);
+    version.expires_at = expiry(group, write, current);
     return add_version(group, write, &version, json, current);
 }
 
