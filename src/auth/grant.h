@@ -4,13 +4,11 @@
 #ifndef KVS_AUTH_GRANT_H
 #define KVS_AUTH_GRANT_H
 
-#include <stdbool.h>
+#include "auth/permission.h"
 
 struct kvs_grant;
 
 // What a node serves while accounts are off or absent: everything to everyone. Static.
 const struct kvs_grant *kvs_auth_open_grant(void);
-
-enum kvs_access { KVS_ACCESS_READ, KVS_ACCESS_WRITE, KVS_ACCESS_CREATE, KVS_ACCESS_DELETE };
 
 #endif
