@@ -13,13 +13,6 @@ struct kvs_api_call;
 // Ends with kvs_api_finish, or starts something that will.
 typedef void kvs_api_handler_fn(struct kvs_api_call *call);
 
-enum kvs_route_scope {
-    KVS_SCOPE_OPEN,
-    KVS_SCOPE_READ,
-    KVS_SCOPE_WRITE,
-    KVS_SCOPE_DELETE,
-    KVS_SCOPE_PEER,
-};
 enum kvs_route_permission {
     KVS_PERMISSION_NONE,
     KVS_PERMISSION_READ,
@@ -37,7 +30,7 @@ enum kvs_route_feature {
 struct kvs_route {
     enum kvs_http_method method;
     const char *pattern;
-    enum kvs_route_scope scope;
+    enum kvs_scope scope;
     enum kvs_route_permission permission;
     enum kvs_route_body body;
     const char *audit;

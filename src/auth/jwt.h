@@ -22,6 +22,7 @@ enum {
     KVS_JWT_KEY_ID_SIZE = 16,
     KVS_JWT_KEYS_MAX = 2,
     KVS_JWT_CLOCK_LEEWAY_S = 60, // of the issuing node's clock, for iat and nbf; never for exp
+    KVS_JWT_ANY_TIME = -1,       // as `now_s`: expired ones and those of the future too
 };
 
 // Both are derived from the cluster secret with HKDF, so that all nodes have the same ones.
