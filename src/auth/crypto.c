@@ -4,6 +4,7 @@
 #include "auth/crypto.h"
 
 #include "base/assert.h"
+#include "base/random.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -13,11 +14,14 @@
 #include <openssl/params.h>
 #include <pthread.h>
 
+enum { SEAL_NONCE_SIZE = 12, SEAL_TAG_SIZE = 16 };
+
 // Fetched once: looking an algorithm up costs more than hashing a token with it.
 static EVP_MD *sha256;
 static EVP_MD *sha3_512;
 static EVP_MAC *hmac;
 static EVP_KDF *hkdf;
+static EVP_CIPHER *aes_gcm;
 
 // One context a thread, freed with the thread.
 static _Thread_local EVP_MD_CTX *context_of_thread;
@@ -35,10 +39,12 @@ static void fetch(void)
     sha3_512 = EVP_MD_fetch(NULL, "SHA3-512", NULL);
     hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    aes_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     kvs_assert(sha256);
     kvs_assert(sha3_512);
     kvs_assert(hmac);
     kvs_assert(hkdf);
+    kvs_assert(aes_gcm);
 }
 
 static void need(void)
@@ -120,6 +126,48 @@ void kvs_auth_derive(struct kvs_slice secret, const char *info, void *ret_bytes,
     kvs_assert(context);
     kvs_assert(EVP_KDF_derive(context, ret_bytes, size, params) == 1);
     EVP_KDF_CTX_free(context);
+}
+
+void kvs_auth_seal(const uint8_t key[static KVS_SEAL_KEY_SIZE], struct kvs_slice text,
+                   char *ret_sealed)
+{
+    unsigned char *nonce = (unsigned char *)ret_sealed;
+    unsigned char *body = nonce + SEAL_NONCE_SIZE;
+    int size = 0;
+    need();
+    kvs_random_fill(kvs_random_system(), nonce, SEAL_NONCE_SIZE);
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    kvs_assert(context);
+    kvs_assert(EVP_EncryptInit_ex2(context, aes_gcm, key, nonce, NULL) == 1);
+    kvs_assert(EVP_EncryptUpdate(context, body, &size, (const unsigned char *)text.data,
+                                 (int)text.size) == 1);
+    kvs_assert((size_t)size == text.size);
+    kvs_assert(EVP_EncryptFinal_ex(context, body + size, &size) == 1);
+    kvs_assert(
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG_SIZE, body + text.size) == 1);
+    EVP_CIPHER_CTX_free(context);
+}
+
+bool kvs_auth_unseal(const uint8_t key[static KVS_SEAL_KEY_SIZE], struct kvs_slice sealed,
+                     char *ret_text)
+{
+    unsigned char tag[SEAL_TAG_SIZE];
+    int size = 0;
+    need();
+    if (sealed.size < KVS_SEAL_OVERHEAD)
+        return false;
+    const unsigned char *nonce = (const unsigned char *)sealed.data;
+    size_t text_size = sealed.size - KVS_SEAL_OVERHEAD;
+    memcpy(tag, sealed.data + sealed.size - SEAL_TAG_SIZE, SEAL_TAG_SIZE);
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    kvs_assert(context);
+    kvs_assert(EVP_DecryptInit_ex2(context, aes_gcm, key, nonce, NULL) == 1);
+    kvs_assert(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_SIZE, tag) == 1);
+    kvs_assert(EVP_DecryptUpdate(context, (unsigned char *)ret_text, &size, nonce + SEAL_NONCE_SIZE,
+                                 (int)text_size) == 1);
+    bool good = EVP_DecryptFinal_ex(context, (unsigned char *)ret_text + size, &size) == 1;
+    EVP_CIPHER_CTX_free(context);
+    return good;
 }
 
 bool kvs_auth_equal(struct kvs_slice a, struct kvs_slice b)

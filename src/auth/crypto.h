@@ -22,6 +22,15 @@ void kvs_auth_derive(struct kvs_slice secret, const char *info, void *ret_bytes,
 // Time depends on the sizes alone.
 bool kvs_auth_equal(struct kvs_slice a, struct kvs_slice b);
 
+enum { KVS_SEAL_KEY_SIZE = 32, KVS_SEAL_OVERHEAD = 12 + 16 };
+
+// AES-256-GCM under a random nonce, which goes before: size + KVS_SEAL_OVERHEAD bytes.
+void kvs_auth_seal(const uint8_t key[static KVS_SEAL_KEY_SIZE], struct kvs_slice text,
+                   char *ret_sealed);
+// Writes sealed.size - KVS_SEAL_OVERHEAD bytes; false when it was not sealed with this key.
+bool kvs_auth_unseal(const uint8_t key[static KVS_SEAL_KEY_SIZE], struct kvs_slice sealed,
+                     char *ret_text);
+
 // base64url without padding (RFC 7515 section 2). Decoding refuses everything that encoding does
 // not write: padding, other characters, left-over bits.
 void kvs_base64url_append(struct kvs_buf *out, struct kvs_slice bytes);

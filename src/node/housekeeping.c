@@ -73,7 +73,7 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
     wait_until_none(&waiter);
 }
 
-int kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count)
+void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count)
 {
     struct waiter waiter = {
         {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
@@ -81,10 +81,6 @@ int kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, s
         writes[i].executor = &waiter.executor;
     kvs_node_write_group(node, writes, count);
     wait_until_none(&waiter);
-    for (size_t i = 0; i < count; i++)
-        if (writes[i].err)
-            return writes[i].err;
-    return 0;
 }
 
 int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)

@@ -221,9 +221,8 @@ void kvs_node_write(struct kvs_node *node, struct kvs_write *write);
 enum { KVS_WRITE_GROUP_MAX = 1024 };
 void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count);
 
-// The same for a caller that may block: `executor` and `done` are set here. The first error of any.
-KVS_MUST_CHECK int kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes,
-                                             size_t count);
+// The same for a caller that may block: `executor` and `done` are set here.
+void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count);
 
 // One write, whatever the node's mode, for a caller that may block (tools, tests, housekeeping):
 // `executor` and `done` are set here. Returns write->err.

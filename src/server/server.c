@@ -15,6 +15,7 @@
 #include "api/api.h"
 #include "net/net.h"
 #include "node/node.h"
+#include "server/access.h"
 #include "server/access_log.h"
 #include "server/notify.h"
 #include "server/reload.h"
@@ -35,6 +36,7 @@ struct server {
     struct kvs_signals signals;
     bool has_signals;
     struct kvs_peer_auth *peer_auth; // NULL: clustering is off
+    struct kvs_gatekeeper access;
     struct kvs_node *node;
     struct kvs_api *api;
     atomic_bool accepting;
@@ -112,6 +114,7 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
         .random = kvs_random_system(),
         .log = server->log,
         .metrics = server->metrics,
+        .observer = server->access.auth ? &server->access.observer : NULL,
     };
     return kvs_node_open(&options, &server->node, ret_message);
 }
@@ -139,6 +142,10 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .metrics = server->metrics,
         .log = server->log,
         .clock = kvs_clock_system(),
+        .random = kvs_random_system(),
+        .auth = server->access.auth,
+        .cluster_secret = config->cluster_secret,
+        .cluster_secret_previous = config->cluster_secret_previous,
         .node_id = config->node_id,
         .version = KVS_VERSION,
         .max_json_size = (size_t)config->max_json_size,
@@ -202,6 +209,10 @@ static void on_reload(void *ctx)
         kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
                 KVS_F_STR("error", message.text));
     kvs_server_tls_reload(server->net, server->config, config, server->log);
+    if (server->access.auth) {
+        struct kvs_auth_settings settings = kvs_access_settings(config);
+        kvs_auth_configure(server->access.auth, &settings);
+    }
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -213,11 +224,6 @@ static void on_reload(void *ctx)
 static void warn_about_missing(const struct server *server)
 {
     const struct kvs_config *config = server->config;
-    if (config->auth_enabled)
-        kvs_log(server->log, KVS_LOG_WARN,
-                "every request is served without authentication: accounts are not in this release; "
-                "keep the port private, and set auth_enabled: false to acknowledge",
-                KVS_F_STR("address", server->address));
     if (config->clustering_enabled && config->seed_nodes.count > 0)
         kvs_log(server->log, KVS_LOG_WARN,
                 "seed_nodes are not contacted: replication is not in this release");
@@ -287,7 +293,13 @@ static int start(struct server *server, struct kvs_message *ret_message)
     if (err != 0)
         return err;
     server->has_signals = true;
-    err = open_node(server, ret_message);
+    if (server->config->auth_enabled)
+        err = kvs_gatekeeper_init(&server->access, server->config, server->log, ret_message);
+    if (err == 0)
+        err = open_node(server, ret_message);
+    if (err == 0 && server->access.auth)
+        err =
+            kvs_access_first_start(server->config, server->node, server->access.auth, ret_message);
     if (err == 0)
         err = make_peer_auth(server, ret_message);
     if (err == 0)
@@ -314,6 +326,7 @@ static void finish(struct server *server)
     kvs_api_free(server->api);
     kvs_peer_auth_free(server->peer_auth);
     kvs_node_close(server->node);
+    kvs_gatekeeper_done(&server->access);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
     kvs_net_free(server->net);

@@ -170,7 +170,7 @@ static void every_row_is_reachable(void **state)
         assert_int_equal(match.route->method, rows[i].method);
         assert_true(strlen(match.route->summary) > 0);
         // What is open or for peers asks for nothing more; the others for scope and permission.
-        enum kvs_route_scope scope = match.route->scope;
+        enum kvs_scope scope = match.route->scope;
         assert_int_equal(scope == KVS_SCOPE_OPEN || scope == KVS_SCOPE_PEER,
                          match.route->permission == KVS_PERMISSION_NONE);
     }
