@@ -19,6 +19,7 @@
 #include "server/access_log.h"
 #include "server/notify.h"
 #include "server/reload.h"
+#include "server/server_internal.h"
 #include "server/signals.h"
 #include "server/tls.h"
 
@@ -97,10 +98,9 @@ static struct kvs_net_options net_options(struct server *server, const struct kv
     };
 }
 
-static int open_node(struct server *server, struct kvs_message *ret_message)
+struct kvs_node_options kvs_server_node_options(const struct kvs_config *config)
 {
-    const struct kvs_config *config = server->config;
-    const struct kvs_node_options options = {
+    return (struct kvs_node_options){
         .data_dir = config->data_dir,
         .node_id = config->node_id,
         .read_only = config->read_only,
@@ -112,10 +112,15 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
         .tombstone_retention_ms = config->tombstone_retention_hours * 3600 * 1000,
         .clock = kvs_clock_system(),
         .random = kvs_random_system(),
-        .log = server->log,
-        .metrics = server->metrics,
-        .observer = server->access.auth ? &server->access.observer : NULL,
     };
+}
+
+static int open_node(struct server *server, struct kvs_message *ret_message)
+{
+    struct kvs_node_options options = kvs_server_node_options(server->config);
+    options.log = server->log;
+    options.metrics = server->metrics;
+    options.observer = server->access.auth ? &server->access.observer : NULL;
     return kvs_node_open(&options, &server->node, ret_message);
 }
 
