@@ -65,6 +65,8 @@ struct kvs_client_options {
     const char *tls_ca_file;   // what a node's certificate is checked against; NULL: the system's
     const char *tls_cert_file; // the client's own, where a node asks for one; NULL: none
     const char *tls_key_file;  // of that; NULL: it is in the same file
+    const char *const *headers;  // "Name: value", sent with every request; NULL: none
+    size_t header_count;
 };
 
 struct kvs_client;
@@ -147,6 +149,23 @@ enum kvs_client_code kvs_client_list(struct kvs_client *client,
                                      const struct kvs_client_list_options *options,
                                      struct kvs_client_listing *ret_listing,
                                      struct kvs_client_error *ret_error);
+
+struct kvs_client_response {
+    int http_status;
+    const char *body; // NUL behind it
+    size_t body_size;
+    void *memory;
+};
+void kvs_client_response_done(struct kvs_client_response *response);
+
+// Any request of the API that has no function of its own. `target` is path and query, encoded.
+// `body` NULL: none; `content_type` NULL: application/json. An answer outside of 2xx is an error,
+// as everywhere.
+enum kvs_client_code kvs_client_request(struct kvs_client *client, const char *method,
+                                        const char *target, const char *content_type,
+                                        const char *body, size_t body_size,
+                                        struct kvs_client_response *ret_response,
+                                        struct kvs_client_error *ret_error);
 
 #ifdef __cplusplus
 }

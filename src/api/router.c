@@ -26,6 +26,10 @@ static struct kvs_route_shape shape_of(const char *pattern)
         shape.kind = KVS_SHAPE_PREFIX;
         return shape;
     }
+    if (strcmp(brace, "{uuid}") == 0 || strcmp(brace, "{hash}") == 0) {
+        shape.kind = KVS_SHAPE_SEGMENT;
+        return shape;
+    }
     kvs_assert(strncmp(brace, "{key}", 5) == 0);
     shape.kind = KVS_SHAPE_KEY;
     shape.tail = kvs_slice_from_str(brace + 5);
@@ -40,8 +44,11 @@ static struct kvs_route_shape shape_of(const char *pattern)
 
 void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT])
 {
-    for (size_t i = 0; i < KVS_ROUTE_COUNT; i++)
+    for (size_t i = 0; i < KVS_ROUTE_COUNT; i++) {
         shapes[i] = shape_of(routes[i].pattern);
+        shapes[i].has_alias = kvs_slice_starts_with(shapes[i].head, KVS_SLICE("/api/users")) ||
+                              kvs_slice_starts_with(shapes[i].head, KVS_SLICE("/api/tokens"));
+    }
 }
 
 // Cuts `tail` off the end of `text`.
@@ -64,14 +71,30 @@ static bool cut_segment(struct kvs_slice *text, struct kvs_slice *ret_segment)
     return ret_segment->size > 0;
 }
 
+static const struct kvs_slice alias = {"/auth", 5};
+
+static struct kvs_slice behind(struct kvs_slice text, size_t size)
+{
+    return kvs_slice(text.data + size, text.size - size);
+}
+
 static bool shape_matches(const struct kvs_route_shape *shape, struct kvs_slice path,
                           struct kvs_route_match *match)
 {
+    struct kvs_slice head = shape->head;
+    if (shape->has_alias && kvs_slice_starts_with(path, alias)) {
+        path = behind(path, alias.size);
+        head = behind(head, sizeof("/api") - 1);
+    }
     if (shape->kind == KVS_SHAPE_EXACT)
-        return kvs_slice_eq(path, shape->head);
-    if (!kvs_slice_starts_with(path, shape->head))
+        return kvs_slice_eq(path, head);
+    if (!kvs_slice_starts_with(path, head))
         return false;
-    match->rest = kvs_slice(path.data + shape->head.size, path.size - shape->head.size);
+    match->rest = behind(path, head.size);
+    if (shape->kind == KVS_SHAPE_SEGMENT) {
+        match->id = match->rest;
+        return match->id.size > 0 && !memchr(match->id.data, '/', match->id.size);
+    }
     if (shape->kind == KVS_SHAPE_PREFIX) {
         match->what = KVS_MATCH_PREFIX;
         return match->rest.size == 0 || kvs_slice_ends_with(match->rest, KVS_SLICE("/"));
@@ -92,6 +115,8 @@ static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feat
         return api->options.metrics_enabled && api->options.metrics;
     case KVS_FEATURE_CLUSTER:
         return api->options.peer_auth;
+    case KVS_FEATURE_AUTH:
+        return api->options.auth != NULL;
     case KVS_FEATURE_ALWAYS:
         break;
     }

@@ -149,7 +149,8 @@ int kvs_node_refusal(const struct kvs_node *node, const struct kvs_write *write)
 {
     if (write->op >= KVS_WRITE_PURGE)
         return 0;
-    switch (current_mode(node)) {
+    bool any_mode = kvs_grant_any_mode(write->grant);
+    switch (any_mode ? KVS_NODE_NORMAL : current_mode(node)) {
     case KVS_NODE_READ_ONLY:
         return KVS_ERR_READ_ONLY;
     case KVS_NODE_SYNCING:
