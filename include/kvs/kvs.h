@@ -61,11 +61,11 @@ struct kvs_client_options {
     uint32_t timeout_ms;         // for each call, connecting included; 0: 30 s
     size_t answer_size_max;      // bytes; 0: 64 MiB
     // For https://, PEM files. They are read at each connection, so that renewed ones are used.
-    bool tls_skip_verify;      // accept any certificate: for tests only
-    const char *tls_ca_file;   // what a node's certificate is checked against; NULL: the system's
-    const char *tls_cert_file; // the client's own, where a node asks for one; NULL: none
-    const char *tls_key_file;  // of that; NULL: it is in the same file
-    const char *const *headers;  // "Name: value", sent with every request; NULL: none
+    bool tls_skip_verify;       // accept any certificate: for tests only
+    const char *tls_ca_file;    // what a node's certificate is checked against; NULL: the system's
+    const char *tls_cert_file;  // the client's own, where a node asks for one; NULL: none
+    const char *tls_key_file;   // of that; NULL: it is in the same file
+    const char *const *headers; // "Name: value", sent with every request; NULL: none
     size_t header_count;
 };
 

@@ -143,6 +143,14 @@ static void on_cluster_stop(void *ctx, const char *reason)
     kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
 }
 
+// Before they know who may do what, joining nodes answer nobody.
+static void on_system_ready(void *ctx, bool ready)
+{
+    const struct server *server = ctx;
+    if (server->access.auth)
+        kvs_auth_set_ready(server->access.auth, ready);
+}
+
 static int make_cluster(struct server *server, struct kvs_message *ret_message)
 {
     const struct kvs_server_cluster_options options = {
@@ -151,6 +159,7 @@ static int make_cluster(struct server *server, struct kvs_message *ret_message)
         .log = server->log,
         .metrics = server->metrics,
         .stop = on_cluster_stop,
+        .system_ready = on_system_ready,
         .ctx = server,
     };
     return kvs_server_cluster_new(&options, &server->cluster, ret_message);
@@ -311,9 +320,10 @@ static int start(struct server *server, struct kvs_message *ret_message)
     if (err != 0)
         return err;
     server->has_signals = true;
-    err = make_cluster(server, ret_message);
-    if (err == 0 && server->config->auth_enabled)
+    if (server->config->auth_enabled)
         err = kvs_gatekeeper_init(&server->access, server->config, server->log, ret_message);
+    if (err == 0)
+        err = make_cluster(server, ret_message);
     if (err == 0)
         err = open_node(server, ret_message);
     if (err == 0)
