@@ -74,8 +74,10 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
         err = open_replica(node, ret_message);
     if (err)
         return err;
+    // Alone nobody minds how far ahead a clock once was; only that timestamps do not go back.
     kvs_stamp_clock_init(&node->clock, node->state.clock_floor,
-                         node->options.cluster ? node->options.cluster->skew_max_ms : 0);
+                         node->options.cluster ? node->options.cluster->skew_max_ms
+                                               : INT64_MAX / 2);
     node->clock.latest_ms = node->state.clock;
     err = kvs_committer_start(node, &node->committer);
     if (!err)
