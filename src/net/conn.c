@@ -66,11 +66,11 @@ void net_conn_close(struct net_conn *conn, bool reset)
 {
     kvs_http_conn_close(conn->http);
     conn->http = NULL;
-    (void)uv_poll_stop(&conn->poll); // always 0
+    // Before the descriptor: it takes it out of epoll, and its number may be another's afterwards.
+    uv_close((uv_handle_t *)&conn->poll, on_closed); // which comes later
     net_stream_close(&conn->stream, reset);
     unlink_conn(conn);
     forget(conn);
-    uv_close((uv_handle_t *)&conn->poll, on_closed);
 }
 
 static void linger_read(struct net_conn *conn)
