@@ -148,14 +148,6 @@ void kvs_api_delete(struct kvs_api_call *call)
     start(call, KVS_WRITE_DELETE, prepare_delete);
 }
 
-void kvs_api_delete_tree(struct kvs_api_call *call)
-{
-    kvs_api_finish(call,
-                   kvs_api_fail(call, KVS_ERR_INVALID,
-                                "A path that ends in '/' is a prefix, not a record: nothing was "
-                                "deleted. Delete single keys, which GET on this path lists."));
-}
-
 // ---- Restore
 
 static int prepare_restore(struct kvs_api_call *call, struct kvs_write *write)

@@ -19,13 +19,16 @@ static int change_at(struct kvs_node *node, const struct kvs_store_iter *iter, u
     return ret_change->seq == expected ? 0 : KVS_ERR_GONE;
 }
 
-static bool is_shown(const struct kvs_changes_query *query, const struct kvs_change *change)
+static bool is_shown(const struct kvs_grant *grant, const struct kvs_changes_query *query,
+                     const struct kvs_change *change)
 {
-    return !kvs_key_is_system(change->key) && kvs_slice_starts_with(change->key, query->prefix);
+    return !kvs_key_is_system(change->key) && kvs_slice_starts_with(change->key, query->prefix) &&
+           kvs_grant_check(grant, change->key, KVS_ACCESS_READ) == 0;
 }
 
-static int walk(struct kvs_node *node, const struct kvs_changes_query *query,
-                struct kvs_store_iter *iter, uint64_t newest, uint64_t *since)
+static int walk(struct kvs_node *node, const struct kvs_grant *grant,
+                const struct kvs_changes_query *query, struct kvs_store_iter *iter, uint64_t newest,
+                uint64_t *since)
 {
     char bytes[sizeof(uint64_t)];
     (void)kvs_wire_encode_u64be(bytes, *since + 1);
@@ -41,7 +44,7 @@ static int walk(struct kvs_node *node, const struct kvs_changes_query *query,
         int err = change_at(node, iter, *since + 1, &change);
         if (err)
             return err;
-        if (is_shown(query, &change) && !query->visit(query->ctx, &change))
+        if (is_shown(grant, query, &change) && !query->visit(query->ctx, &change))
             return 0;
         *since = change.seq;
         kvs_store_iter_next(iter);
@@ -53,7 +56,6 @@ int kvs_node_changes(struct kvs_node *node, const struct kvs_grant *grant,
                      const struct kvs_changes_query *query, enum kvs_read_mode mode,
                      uint64_t *ret_since, bool *ret_more)
 {
-    (void)grant; // see kvs_node_get
     struct kvs_changes_bounds bounds = kvs_node_changes_bounds(node);
     *ret_since = query->since;
     *ret_more = query->since < bounds.newest;
@@ -66,7 +68,7 @@ int kvs_node_changes(struct kvs_node *node, const struct kvs_grant *grant,
     struct kvs_store_iter *iter = kvs_store_iter_new(node->store, KVS_FAMILY_LOG, &options);
     if (!iter)
         return KVS_ERR_NOMEM;
-    int err = walk(node, query, iter, bounds.newest, ret_since);
+    int err = walk(node, grant, query, iter, bounds.newest, ret_since);
     *ret_more = *ret_since < bounds.newest;
     return err;
 }

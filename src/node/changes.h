@@ -19,10 +19,11 @@ struct kvs_changes_query {
     void *ctx;
 };
 
-// Shows changes of users' records, oldest first. *ret_since: everything up to it has been shown or
-// is none of the caller's business; *ret_more: there is more behind it. Both are set on
-// KVS_ERR_AGAIN too (mode CACHED, maybe behind some): go on from there. KVS_ERR_GONE: the changes
-// behind `since` are no longer kept, or `since` lies in the future of this node.
+// Shows changes of users' records that the grant may read, oldest first. *ret_since: everything up
+// to it has been shown or is none of the caller's business; *ret_more: there is more behind it.
+// Both are set on KVS_ERR_AGAIN too (mode CACHED, maybe behind some): go on from there.
+// KVS_ERR_GONE: the changes behind `since` are no longer kept, or `since` lies in the future of
+// this node.
 KVS_MUST_CHECK int kvs_node_changes(struct kvs_node *node, const struct kvs_grant *grant,
                                     const struct kvs_changes_query *query, enum kvs_read_mode mode,
                                     uint64_t *ret_since, bool *ret_more);

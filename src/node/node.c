@@ -84,6 +84,8 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
         err = kvs_housekeeper_start(node, &node->housekeeper);
     if (!err && node->replica)
         err = kvs_replica_start(node->replica);
+    if (!err)
+        err = kvs_jobs_start(node, &node->jobs);
     return err ? kvs_fail(ret_message, err, "start node: %s", kvs_err_text(err)) : 0;
 }
 
@@ -114,6 +116,7 @@ void kvs_node_close(struct kvs_node *node)
 {
     if (!node)
         return;
+    kvs_jobs_stop(node->jobs);
     kvs_replica_stop(node->replica); // what it asked for is still performed
     kvs_housekeeper_stop(node->housekeeper);
     kvs_committer_stop(node->committer); // what it still commits may fail and wake housekeeping

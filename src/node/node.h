@@ -153,6 +153,8 @@ enum kvs_write_op {
     KVS_WRITE_PURGE,    // look at a due key: reclaim what is expired or an old tombstone
     KVS_WRITE_TRIM_LOG, // drop the oldest changes
     KVS_WRITE_RESUME,   // try to make a failed store writable again
+    KVS_WRITE_META,     // json under key in KVS_FAMILY_META; no json: delete; no key: nothing.
+                        // version gets the last own writer_seq and the clock
     KVS_WRITE_REPLICA,  // what the replication core wants done: node/replica_op.h
 };
 enum kvs_condition {

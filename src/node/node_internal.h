@@ -23,6 +23,7 @@ enum {
 };
 
 struct kvs_committer;
+struct kvs_jobs;
 struct kvs_housekeeper;
 
 // What compaction filters read; filled before the store opens, except `store`.
@@ -60,6 +61,7 @@ struct kvs_node {
     struct kvs_changes changes;
     struct kvs_committer *committer;
     struct kvs_housekeeper *housekeeper;
+    struct kvs_jobs *jobs;
 };
 
 // A user key's prefix on the stack.
@@ -113,6 +115,10 @@ void kvs_changes_init(struct kvs_changes *changes);
 void kvs_changes_done(struct kvs_changes *changes); // nobody may wait
 // The commit thread, behind each group: tells those that wait when the log has grown.
 void kvs_changes_tell(struct kvs_node *node);
+
+// jobs.c
+KVS_MUST_CHECK int kvs_jobs_start(struct kvs_node *node, struct kvs_jobs **ret_jobs);
+void kvs_jobs_stop(struct kvs_jobs *jobs); // ends the thread and frees; NULL is fine
 
 // filter.c: compaction rules of each family.
 void kvs_node_set_filters(struct kvs_node_filter *filter, struct kvs_store_options *options);

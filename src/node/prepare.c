@@ -253,6 +253,22 @@ static int check_access(const struct kvs_write *write)
     return kvs_grant_check(write->grant, write->key, access);
 }
 
+// The node's own small records of jobs.
+static int prepare_meta(struct kvs_group *group, struct kvs_write *write)
+{
+    write->version.writer_seq = group->state.writer_seq;
+    write->version.timestamp = max_i64(group->node->clock.latest_ms, group->now_ms);
+    if (write->key.size == 0)
+        return 0;
+    if (write->json.size > 0)
+        kvs_store_batch_put(group->batch, KVS_FAMILY_META, write->key, write->json);
+    else
+        kvs_store_batch_delete(group->batch, KVS_FAMILY_META, write->key);
+    group->bytes += write->key.size + write->json.size;
+    group->change_count++;
+    return 0;
+}
+
 static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
 {
     KVS_CLEANUP(kvs_record_unrefp) struct kvs_record *current = NULL;
@@ -290,6 +306,9 @@ void kvs_group_prepare(struct kvs_group *group, struct kvs_write *write)
     switch (write->op) {
     case KVS_WRITE_TRIM_LOG:
         write->err = prepare_trim_log(group, write);
+        break;
+    case KVS_WRITE_META:
+        write->err = prepare_meta(group, write);
         break;
     case KVS_WRITE_REPLICA:
         write->err = kvs_group_replica(group, write->replica_op);

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "node/changes.h"
+#include "node/jobs.h"
 
 #include <stdlib.h>
 
@@ -34,6 +35,8 @@ struct kvs_node {
     uint64_t change_count;
     uint64_t oldest_change; // 0: all are kept
     struct kvs_changes_wait *waiting;
+    struct kvs_job jobs[KVS_JOBS_KEPT_MAX]; // newest first
+    size_t job_count;
     uint32_t walk; // that many keys, deleted but for one, stand for each
     // Faults.
     bool cold; // KVS_READ_CACHED answers KVS_ERR_AGAIN
@@ -93,6 +96,7 @@ static void fake_node_done(struct kvs_node *node)
     }
     node->key_count = 0;
     node->change_count = 0;
+    node->job_count = 0;
 }
 
 // ---- node/node.h
@@ -255,6 +259,71 @@ static void fake_add(struct kvs_node *node, struct fake_key *key, struct kvs_wri
                                                               .timestamp = version.timestamp,
                                                               .uuid = version.uuid,
                                                               .flags = version.flags};
+}
+
+// ---- node/jobs.h: jobs that never get anywhere by themselves
+
+const char *kvs_job_state_name(enum kvs_job_state state)
+{
+    static const char *const names[] = {"", "queued", "running", "done", "cancelled"};
+    return names[state];
+}
+
+int kvs_node_job_start(struct kvs_node *node, const struct kvs_grant *grant,
+                       struct kvs_slice prefix, struct kvs_job *ret_job)
+{
+    if (node->write_err || !grant)
+        return node->write_err ? node->write_err : KVS_ERR_FORBIDDEN;
+    if (node->job_count == KVS_JOBS_ACTIVE_MAX)
+        return KVS_ERR_BUSY;
+    memmove(&node->jobs[1], &node->jobs[0], node->job_count++ * sizeof(node->jobs[0]));
+    struct kvs_job *job = &node->jobs[0];
+    *job = (struct kvs_job){.id = kvs_uuid_new(&node->random.base),
+                            .state = KVS_JOB_QUEUED,
+                            .created_ms = kvs_clock_wall_ms(node->clock),
+                            .prefix_size = prefix.size};
+    memcpy(job->prefix, prefix.data, prefix.size);
+    *ret_job = *job;
+    return 0;
+}
+
+static struct kvs_job *fake_job(struct kvs_node *node, const struct kvs_uuid *id)
+{
+    for (size_t i = 0; i < node->job_count; i++)
+        if (kvs_uuid_cmp(&node->jobs[i].id, id) == 0)
+            return &node->jobs[i];
+    return NULL;
+}
+
+int kvs_node_job_get(struct kvs_node *node, const struct kvs_grant *grant,
+                     const struct kvs_uuid *id, struct kvs_job *ret_job)
+{
+    struct kvs_job *job = fake_job(node, id);
+    if (!job || !grant)
+        return KVS_ERR_NOT_FOUND;
+    *ret_job = *job;
+    return 0;
+}
+
+size_t kvs_node_job_list(struct kvs_node *node, const struct kvs_grant *grant,
+                         struct kvs_job ret_jobs[static KVS_JOBS_KEPT_MAX])
+{
+    memcpy(ret_jobs, node->jobs, node->job_count * sizeof(node->jobs[0]));
+    return grant ? node->job_count : 0;
+}
+
+int kvs_node_job_cancel(struct kvs_node *node, const struct kvs_grant *grant,
+                        const struct kvs_uuid *id, struct kvs_job *ret_job, bool *ret_forgotten)
+{
+    struct kvs_job *job = fake_job(node, id);
+    if (!job || !grant)
+        return KVS_ERR_NOT_FOUND;
+    *ret_forgotten = job->state >= KVS_JOB_DONE;
+    job->state = KVS_JOB_CANCELLED;
+    *ret_job = *job;
+    if (*ret_forgotten)
+        memmove(job, job + 1, (size_t)(&node->jobs[--node->job_count] - job) * sizeof(*job));
+    return 0;
 }
 
 // ---- node/changes.h
