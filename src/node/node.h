@@ -154,6 +154,7 @@ enum kvs_write_op {
     KVS_WRITE_TRIM_LOG, // drop the oldest changes
     KVS_WRITE_RESUME,   // try to make a failed store writable again
     KVS_WRITE_REPLICA,  // what the replication core wants done: node/replica_op.h
+    KVS_WRITE_VIEW,     // open a backup's view, between two commits
 };
 enum kvs_condition {
     KVS_CONDITION_NONE,
@@ -212,6 +213,7 @@ struct kvs_write {
     int64_t watermark_ms;              // PURGE: what lies at or below may go, in a cluster
     uint64_t log_floor;                // TRIM_LOG: oldest change to keep
     struct kvs_replica_op *replica_op; // REPLICA
+    struct kvs_backup_view *view;      // VIEW
 };
 
 // Queues it; thread-safe, never blocks, never fails: errors come with `done`.
