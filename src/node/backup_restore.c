@@ -18,7 +18,7 @@
 
 enum {
     BATCH_SIZE_MAX = 4 << 20,
-    WATCH_EVERY = 256,
+    WATCH_EVERY = 32,
     STORE_CACHE_SIZE = 8 << 20,
     SCRATCH_SIZE_MAX = 1 << 30, // of one entry; the reader bounds it further
 };

@@ -17,7 +17,7 @@ enum {
     SCRATCH_SIZE_MAX = 1 << 30,
     LIFE_SHIFT = 32,
     LIFE_JITTER = 16,
-    WATCH_EVERY = 256,
+    WATCH_EVERY = 32,
 };
 
 struct rewriter {

@@ -262,6 +262,8 @@ int kvs_backup_service_request(struct kvs_backup_service *service, uint64_t *ret
 {
     lock(service);
     int err = service->requested || service->status.run != 0 ? KVS_ERR_CONFLICT : 0;
+    if (atomic_load(&service->stopping))
+        err = KVS_ERR_SHUTDOWN;
     if (!err) {
         service->requested = true;
         *ret_run = ++service->runs;
@@ -369,14 +371,21 @@ int kvs_backup_service_start(const struct kvs_backup_service_options *options,
     return err;
 }
 
-void kvs_backup_service_free(struct kvs_backup_service *service)
+void kvs_backup_service_stop(struct kvs_backup_service *service)
 {
-    if (!service)
+    if (!service || atomic_load(&service->stopping))
         return;
     lock(service);
     atomic_store(&service->stopping, true);
     (void)pthread_cond_signal(&service->wake);
     unlock(service);
     kvs_assert(pthread_join(service->thread, NULL) == 0);
+}
+
+void kvs_backup_service_free(struct kvs_backup_service *service)
+{
+    if (!service)
+        return;
+    kvs_backup_service_stop(service);
     free_parts(service);
 }

@@ -35,7 +35,10 @@ struct kvs_backup_service_options {
 KVS_MUST_CHECK int kvs_backup_service_start(const struct kvs_backup_service_options *options,
                                             struct kvs_backup_service **ret_service,
                                             struct kvs_message *ret_message);
-// Stops a running backup, which then leaves nothing. NULL is fine.
+// Ends the thread; a running backup stops soon and leaves nothing. Before the node is closed. NULL
+// is fine.
+void kvs_backup_service_stop(struct kvs_backup_service *service);
+// Stops it first where that has not been done. NULL is fine.
 void kvs_backup_service_free(struct kvs_backup_service *service);
 KVS_DEFINE_CLEANUP(struct kvs_backup_service, kvs_backup_service_free)
 

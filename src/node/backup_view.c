@@ -6,7 +6,7 @@
 
 #include "codec/index.h"
 
-enum { WATCH_EVERY = 256 };
+enum { WATCH_EVERY = 32 };
 
 static const struct kvs_slice prefix_writer = KVS_SLICE("writer/");
 static const enum kvs_family kept[] = {KVS_FAMILY_META, KVS_FAMILY_AUDIT, KVS_FAMILY_LOG,
