@@ -134,7 +134,7 @@ int kvs_cmd_backup_print(enum kvs_cmd_output output, const char *verb, const cha
 int kvs_cmd_backup_verify(const struct kvs_args *args, const char *path)
 {
     struct kvs_cmd_backup_watch watch;
-    struct kvs_backup_info info;
+    struct kvs_backup_info info = {0};
     struct kvs_message message = {{0}};
     kvs_cmd_backup_watch_begin(&watch);
     if (kvs_backup_verify(path, &watch.watch, &info, &message) != 0)
@@ -203,7 +203,7 @@ static int back_up_config(const struct kvs_args *args, const char *config_path)
         return KVS_EXIT_USAGE;
     }
     struct kvs_cmd_backup_watch watch;
-    struct kvs_backup_info info;
+    struct kvs_backup_info info = {0};
     kvs_cmd_backup_watch_begin(&watch);
     if (back_up(config, &watch, &info, &path, &message) != 0)
         return kvs_cmd_backup_failed(&watch, &message);

@@ -35,7 +35,7 @@ static int run_restore(const struct kvs_args *args)
         .random = kvs_random_system(),
         .watch = &watch.watch,
     };
-    struct kvs_backup_info info;
+    struct kvs_backup_info info = {0};
     struct kvs_message message = {{0}};
     uint64_t rewritten = 0;
     (void)umask(077); // what is restored is as private as the backup

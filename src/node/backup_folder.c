@@ -5,6 +5,7 @@
 // folder: each leaves the others' files alone.
 #include "node/backup_internal.h"
 
+#include "base/assert.h"
 #include "base/civil.h"
 
 #include <dirent.h>
@@ -20,7 +21,7 @@
 #define TEMP_SUFFIX ".tmp"
 #define SCRATCH_SUFFIX ".scratch"
 
-enum { NAME_ATTEMPTS = 60, OPEN_FOLDERS_MAX = 16, FILES_MAX = 1 << 20 };
+enum { NAME_ATTEMPTS = 60, NAME_DIGITS = 14, OPEN_FOLDERS_MAX = 16, FILES_MAX = 1 << 20 };
 
 static const char name_format[] = "kvs-backup-%04d-%02d-%02dT%02d%02d%02dZ.zst";
 
@@ -85,16 +86,40 @@ static void format_name(int64_t unix_s, char ret_name[static KVS_BACKUP_NAME_SIZ
                    civil.day, civil.hour, civil.minute, civil.second);
 }
 
+// The digits of a name, in their order; false when it is not made like one.
+static bool read_digits(const char *name, char ret_digits[static NAME_DIGITS])
+{
+    static const char pattern[] = "kvs-backup-####-##-##T######Z.zst";
+    size_t count = 0;
+    if (strlen(name) != KVS_BACKUP_NAME_SIZE)
+        return false;
+    for (size_t i = 0; i < KVS_BACKUP_NAME_SIZE; i++) {
+        bool digit = name[i] >= '0' && name[i] <= '9';
+        if (pattern[i] == '#' ? !digit : name[i] != pattern[i])
+            return false;
+        if (pattern[i] == '#')
+            ret_digits[count++] = name[i];
+    }
+    return true;
+}
+
+static int number(const char *digits, size_t size)
+{
+    int value = 0;
+    for (size_t i = 0; i < size; i++)
+        value = value * 10 + (digits[i] - '0');
+    return value;
+}
+
 // Only what format_name would write.
 static bool parse_name(const char *name, int64_t *ret_unix_s)
 {
-    int year, month, day, hour, minute, second;
-    if (strlen(name) != KVS_BACKUP_NAME_SIZE ||
-        sscanf(name, "kvs-backup-%4d-%2d-%2dT%2d%2d%2dZ.zst", &year, &month, &day, &hour, &minute,
-               &second) != 6)
+    char digits[NAME_DIGITS];
+    if (!read_digits(name, digits))
         return false;
-    int64_t days = kvs_civil_days(year, month, day);
-    *ret_unix_s = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    int64_t days = kvs_civil_days(number(digits, 4), number(digits + 4, 2), number(digits + 6, 2));
+    int64_t hours = days * 24 + number(digits + 8, 2);
+    *ret_unix_s = (hours * 60 + number(digits + 10, 2)) * 60 + number(digits + 12, 2);
     char again[KVS_BACKUP_NAME_SIZE + 1];
     format_name(*ret_unix_s, again);
     return strcmp(name, again) == 0;
@@ -127,13 +152,14 @@ static int work_begin(const struct kvs_backup_options *options, struct work *wor
                       struct kvs_message *ret_message)
 {
     *work = (struct work){.fd = -1};
-    uint64_t number = kvs_random_u64(options->random);
-    if (asprintf(&work->temp, "%s/" TEMP_PREFIX "%08x" TEMP_SUFFIX, options->folder,
-                 (unsigned)(uint32_t)number) < 0 ||
-        asprintf(&work->scratch, "%s" SCRATCH_SUFFIX, work->temp) < 0) {
-        work->scratch = NULL;
+    char name[64];
+    (void)snprintf(name, sizeof(name), TEMP_PREFIX "%08x" TEMP_SUFFIX,
+                   (unsigned)(uint32_t)kvs_random_u64(options->random)); // always fits
+    work->temp = join(options->folder, name);
+    (void)snprintf(name + strlen(name), sizeof(name) - strlen(name), SCRATCH_SUFFIX);
+    work->scratch = join(options->folder, name);
+    if (!work->temp || !work->scratch)
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
-    }
     int fd = open(work->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return kvs_fail(ret_message, kvs_err_from_errno(errno), "create %s: %s", work->temp,
@@ -149,6 +175,7 @@ static int work_begin(const struct kvs_backup_options *options, struct work *wor
 static int prove(const struct kvs_backup_options *options, const struct work *work,
                  const struct kvs_backup_info *info, struct kvs_message *ret_message)
 {
+    kvs_assert(work->scratch);
     struct kvs_backup_info restored;
     int err = kvs_backup_load(work->temp, work->scratch, options->watch, &restored, ret_message);
     if (!err && !kvs_backup_content_eq(&restored.content, &info->content))

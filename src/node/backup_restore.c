@@ -19,7 +19,7 @@
 enum {
     BATCH_SIZE_MAX = 4 << 20,
     WATCH_EVERY = 32,
-    STORE_CACHE_SIZE = 8 << 20,
+    STORE_MEMORY_SIZE = 8 << 20,
     SCRATCH_SIZE_MAX = 1 << 30, // of one entry; the reader bounds it further
 };
 
@@ -102,7 +102,7 @@ int kvs_backup_peek(const char *path, struct kvs_backup_info *ret_info,
 // For progress bars; errors show when the file is read.
 static uint64_t expected_versions(const char *path)
 {
-    struct kvs_backup_info info;
+    struct kvs_backup_info info = {0};
     return kvs_backup_peek(path, &info, NULL) == 0 ? info.content.versions : 0;
 }
 
@@ -273,7 +273,8 @@ int kvs_backup_open_store(const char *path, struct kvs_store **ret_store,
         .path = path,
         .compression = true,
         .compression_level = 1, // compaction will use the node's own
-        .block_cache_size = STORE_CACHE_SIZE,
+        .block_cache_size = STORE_MEMORY_SIZE,
+        .write_buffer_size = STORE_MEMORY_SIZE,
     };
     return kvs_store_open(&options, ret_store, ret_message);
 }
