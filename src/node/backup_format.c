@@ -25,8 +25,8 @@ static const struct {
     enum kvs_family family;
     bool versions;
 } families[] = {
-    {1, KVS_FAMILY_META, false},  {2, KVS_FAMILY_AUDIT, false}, {3, KVS_FAMILY_LOG, false},
-    {4, KVS_FAMILY_SYSTEM, true}, {5, KVS_FAMILY_DATA, true},
+    {1, KVS_FAMILY_META, false}, {2, KVS_FAMILY_AUDIT, false}, {3, KVS_FAMILY_LOG, false},
+    {4, KVS_FAMILY_DUE, false},  {5, KVS_FAMILY_SYSTEM, true}, {6, KVS_FAMILY_DATA, true},
 };
 
 static int code_of_family(enum kvs_family family)

@@ -171,15 +171,7 @@ static void put_writer(struct loader *loader, const struct kvs_backup_entry *ent
     put(loader, KVS_FAMILY_META, kvs_buf_slice(&loader->key), kvs_buf_slice(&loader->value));
 }
 
-static void put_due(struct loader *loader, int64_t due_ms, struct kvs_slice key)
-{
-    kvs_buf_clear(&loader->key);
-    kvs_due_key_encode(&loader->key, due_ms, key);
-    put(loader, KVS_FAMILY_DUE, kvs_buf_slice(&loader->key), KVS_SLICE_EMPTY);
-}
-
-// The version, its place in time and, where it is the current one, when to look again: at once,
-// for housekeeping decides by the version.
+// The version and, where it is the current one, its place in time.
 static void put_version(struct loader *loader, const struct kvs_backup_entry *entry)
 {
     const struct kvs_version *version = &entry->version;
@@ -189,13 +181,11 @@ static void put_version(struct loader *loader, const struct kvs_backup_entry *en
     kvs_record_encode_value(&loader->value, kvs_buf_slice(&loader->key), version, entry->writer_id,
                             entry->value);
     put(loader, entry->family, kvs_buf_slice(&loader->key), kvs_buf_slice(&loader->value));
-    kvs_buf_clear(&loader->key);
-    kvs_by_time_key_encode(&loader->key, version->timestamp, entry->key);
-    put(loader, KVS_FAMILY_BY_TIME, kvs_buf_slice(&loader->key), KVS_SLICE_EMPTY);
-    if (current && kvs_version_is_tombstone(version))
-        put_due(loader, version->timestamp, entry->key);
-    else if (current && version->expires_at != 0)
-        put_due(loader, version->expires_at, entry->key);
+    if (current) {
+        kvs_buf_clear(&loader->key);
+        kvs_by_time_key_encode(&loader->key, version->timestamp, entry->key);
+        put(loader, KVS_FAMILY_BY_TIME, kvs_buf_slice(&loader->key), KVS_SLICE_EMPTY);
+    }
     loader->last_family = entry->family;
     kvs_buf_clear(&loader->last_key);
     kvs_buf_append_slice(&loader->last_key, entry->key);

@@ -10,13 +10,15 @@
 
 #include "codec/index.h"
 #include "codec/wire.h"
+#include "repl/clock.h"
+#include "repl/repl.h"
+#include "repl/seen.h"
 
 enum {
     SELF_WRITER_ID = 1,
     BATCH_SIZE_MAX = 4 << 20,
     SCRATCH_SIZE_MAX = 1 << 30,
-    LIFE_SHIFT = 32,
-    LIFE_JITTER = 16,
+    SEEN_SIZE_MAX = 4 << 20,
     WATCH_EVERY = 32,
 };
 
@@ -26,6 +28,7 @@ struct rewriter {
     struct kvs_store_batch *batch;
     size_t batch_size;
     struct kvs_commit_state state;
+    struct kvs_stamp_clock clock;
     struct kvs_writer self;
     int64_t now_ms;
     struct kvs_buf key;
@@ -39,6 +42,52 @@ static int get_meta(struct kvs_store *store, const char *key, struct kvs_buf *re
 {
     kvs_buf_clear(ret_value);
     return kvs_store_get(store, KVS_FAMILY_META, kvs_slice_from_str(key), KVS_READ_DISK, ret_value);
+}
+
+// The life that ended with the backup is a writer like any other from now on, as at each start
+// (ledger_store.c): what the node itself wrote in it belongs to what it has seen.
+static int close_life(struct rewriter *rewriter, struct kvs_seen *seen)
+{
+    const struct kvs_commit_state *state = &rewriter->state;
+    uint32_t count = kvs_dot_count(state->writer_seq);
+    const struct kvs_version newest = {
+        .timestamp = state->newest, .writer = rewriter->self, .writer_seq = state->writer_seq};
+    const struct kvs_seen_run run = {rewriter->self.node, kvs_dot_life(state->writer_seq), 0,
+                                     count};
+    if (count == 0)
+        return 0;
+    int err = kvs_seen_note(seen, &newest);
+    return err ? err : kvs_seen_advance(seen, &run);
+}
+
+static int put_seen(struct rewriter *rewriter, struct kvs_seen *seen)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(SEEN_SIZE_MAX);
+    int err = close_life(rewriter, seen);
+    kvs_seen_encode(seen, &bytes);
+    if (err || bytes.err)
+        return err ? err : bytes.err;
+    kvs_store_batch_put(rewriter->batch, KVS_FAMILY_META, KVS_SLICE("seen"), kvs_buf_slice(&bytes));
+    return 0;
+}
+
+static int begin_life(struct rewriter *rewriter)
+{
+    struct kvs_commit_state *state = &rewriter->state;
+    struct kvs_seen seen;
+    kvs_seen_init(&seen);
+    int err = get_meta(rewriter->store, "seen", &rewriter->value);
+    if (!err)
+        err = kvs_seen_decode(kvs_buf_slice(&rewriter->value), &seen);
+    else if (err == KVS_ERR_NOT_FOUND)
+        err = 0;
+    if (!err)
+        err = put_seen(rewriter, &seen);
+    kvs_seen_done(&seen);
+    uint32_t life = kvs_repl_next_life(kvs_dot_life(state->writer_seq), rewriter->now_ms,
+                                       kvs_random_u64(rewriter->options->random));
+    state->writer_seq = kvs_dot_seq(life, 0);
+    return err;
 }
 
 static int begin(struct rewriter *rewriter)
@@ -55,14 +104,9 @@ static int begin(struct rewriter *rewriter)
         err = kvs_commit_state_decode(kvs_buf_slice(&rewriter->value), &rewriter->state);
     else if (err == KVS_ERR_NOT_FOUND)
         err = 0;
-    uint64_t life = (rewriter->state.writer_seq >> LIFE_SHIFT) + 1;
-    uint64_t now_s = (uint64_t)rewriter->now_ms / 1000;
-    life = life > now_s ? life : now_s;
-    life += kvs_random_below(rewriter->options->random, LIFE_JITTER);
-    rewriter->state.writer_seq = life << LIFE_SHIFT;
-    if (rewriter->state.clock < rewriter->now_ms)
-        rewriter->state.clock = rewriter->now_ms;
-    return err;
+    kvs_stamp_clock_init(&rewriter->clock, rewriter->state.clock_floor, 0);
+    rewriter->clock.latest_ms = rewriter->state.clock;
+    return err ? err : begin_life(rewriter);
 }
 
 static void put(struct rewriter *rewriter, enum kvs_family family)
@@ -125,17 +169,21 @@ static int rewrite_record(struct rewriter *rewriter, const struct kvs_record_vie
         return KVS_ERR_NOMEM;
     struct kvs_commit_state *state = &rewriter->state;
     struct kvs_version version = {
-        .timestamp = state->clock,
+        .timestamp =
+            kvs_stamp_clock_next(&rewriter->clock, rewriter->now_ms, view->version.timestamp),
         .uuid = kvs_uuid_new(rewriter->options->random),
         .writer = rewriter->self,
         .writer_seq = ++state->writer_seq,
         .expires_at = view->version.expires_at,
     };
-    if (version.timestamp <= view->version.timestamp)
-        version.timestamp = view->version.timestamp + 1;
+    state->clock = rewriter->clock.latest_ms;
+    state->clock_floor = rewriter->clock.floor_ms;
+    if (state->newest < version.timestamp)
+        state->newest = version.timestamp;
     put_version(rewriter, view->key, &version, view->json);
     if (version.expires_at != 0) {
         kvs_due_key_encode(&rewriter->key, version.expires_at, view->key);
+        kvs_buf_append_char(&rewriter->value, KVS_DUE_EXPIRY);
         put(rewriter, KVS_FAMILY_DUE);
     }
     rewriter->rewritten++;
@@ -174,13 +222,15 @@ static int rewrite_all(struct rewriter *rewriter, struct kvs_store_iter *iter,
 static int rewrite_store(struct rewriter *rewriter, struct kvs_message *ret_message)
 {
     const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK, .skip_cache_fill = true};
-    int err = begin(rewriter);
-    if (err)
-        return kvs_fail(ret_message, err, "read the node's own state: %s", kvs_err_text(err));
     rewriter->batch = kvs_store_batch_new(rewriter->store);
+    int err = rewriter->batch ? begin(rewriter) : KVS_ERR_NOMEM;
+    if (err) {
+        kvs_store_batch_free(rewriter->batch);
+        return kvs_fail(ret_message, err, "read the node's own state: %s", kvs_err_text(err));
+    }
     struct kvs_store_iter *iter = kvs_store_iter_new(rewriter->store, KVS_FAMILY_DATA, &options);
-    err = rewriter->batch && iter ? rewrite_all(rewriter, iter, ret_message)
-                                  : kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
+    err = iter ? rewrite_all(rewriter, iter, ret_message)
+               : kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
     if (iter)
         kvs_store_iter_free(iter);
     kvs_store_batch_free(rewriter->batch);

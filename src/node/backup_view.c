@@ -9,8 +9,10 @@
 enum { WATCH_EVERY = 32 };
 
 static const struct kvs_slice prefix_writer = KVS_SLICE("writer/");
-static const enum kvs_family kept[] = {KVS_FAMILY_META, KVS_FAMILY_AUDIT, KVS_FAMILY_LOG,
-                                       KVS_FAMILY_SYSTEM, KVS_FAMILY_DATA};
+// The digest's checkpoint (ledger_store.c): large, and made anew where it is missing.
+static const struct kvs_slice key_digest = KVS_SLICE("digest");
+static const enum kvs_family kept[] = {KVS_FAMILY_META, KVS_FAMILY_AUDIT,  KVS_FAMILY_LOG,
+                                       KVS_FAMILY_DUE,  KVS_FAMILY_SYSTEM, KVS_FAMILY_DATA};
 
 int kvs_backup_view_init(struct kvs_backup_view *view, struct kvs_store *store)
 {
@@ -162,7 +164,7 @@ static int walk_writers(struct kvs_backup_walk *walk, struct kvs_message *ret_me
     return 0; // an error shows again below
 }
 
-// One entry of a family; writers have been given already.
+// One entry of a family; writers have been given already, what can be derived is left out.
 static int walk_entry(struct kvs_backup_walk *walk, enum kvs_family family,
                       struct kvs_store_iter *iter, struct kvs_message *ret_message)
 {
@@ -170,7 +172,8 @@ static int walk_entry(struct kvs_backup_walk *walk, enum kvs_family family,
     struct kvs_slice value = kvs_store_iter_value(iter);
     struct kvs_backup_entry entry = {
         .kind = KVS_BACKUP_PLAIN, .family = family, .key = key, .value = value};
-    if (family == KVS_FAMILY_META && kvs_slice_starts_with(key, prefix_writer))
+    if (family == KVS_FAMILY_META &&
+        (kvs_slice_starts_with(key, prefix_writer) || kvs_slice_eq(key, key_digest)))
         return 0;
     if (family != KVS_FAMILY_DATA && family != KVS_FAMILY_SYSTEM)
         return give(walk, &entry, ret_message);
