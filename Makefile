@@ -33,10 +33,10 @@ fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
 	@scripts/deps.sh check
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
-soak: ## the kill -9 test, long: make soak ROUNDS=1000
+soak: ## the kill -9 tests, long: make soak ROUNDS=1000 BACKUPS=100
 	@scripts/deps.sh test
 	@scripts/build.sh $(BUILD)
-	@KVS_BINARY=$(abspath $(BUILD))/kvs KVS_KILL_ROUNDS=$(or $(ROUNDS),1000) \
+	@KVS_BINARY=$(abspath $(BUILD))/kvs KVS_KILL_ROUNDS=$(or $(ROUNDS),1000) KVS_BACKUP_ROUNDS=$(or $(BACKUPS),100) \
 		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/crash
 
 demo: ## load a sample set of real documents and play with it

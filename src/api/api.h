@@ -9,6 +9,7 @@
 #include "auth/auth.h"
 #include "auth/peer.h"
 #include "codec/http.h"
+#include "node/backup_service.h"
 #include "node/node.h"
 
 struct kvs_api;
@@ -16,6 +17,7 @@ struct kvs_api;
 // Everything is borrowed and outlives the API.
 struct kvs_api_options {
     struct kvs_node *node;
+    struct kvs_backup_service *backups; // NULL: the routes of backups do not exist
     struct kvs_metrics *metrics;   // NULL: as with metrics_enabled off
     struct kvs_log *log;           // may be NULL
     const struct kvs_clock *clock; // the node's

@@ -34,6 +34,7 @@ enum kvs_route_feature {
     KVS_FEATURE_METRICS,
     KVS_FEATURE_CLUSTER,
     KVS_FEATURE_AUTH,
+    KVS_FEATURE_BACKUPS,
 };
 
 struct kvs_route {

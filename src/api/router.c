@@ -117,6 +117,8 @@ static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feat
         return api->options.peer_auth;
     case KVS_FEATURE_AUTH:
         return api->options.auth != NULL;
+    case KVS_FEATURE_BACKUPS:
+        return api->options.backups != NULL;
     case KVS_FEATURE_ALWAYS:
         break;
     }

@@ -121,6 +121,9 @@ static int refresh_gauges(struct kvs_api_call *call)
     kvs_metrics_set(metrics, KVS_METRIC_STORE_MEMORY, (double)status.store.memory_bytes);
     kvs_metrics_set(metrics, KVS_METRIC_STORE_WRITABLE, status.writable ? 1 : 0);
     kvs_metrics_set(metrics, KVS_METRIC_READY, ready ? 1 : 0);
+    struct kvs_backup_status backups;
+    if (call->api->options.backups)
+        kvs_backup_service_status(call->api->options.backups, &backups); // sets its gauges
     return 0;
 }
 

@@ -156,6 +156,7 @@ enum kvs_write_op {
     KVS_WRITE_META,     // json under key in KVS_FAMILY_META; no json: delete; no key: nothing.
                         // version gets the last own writer_seq and the clock
     KVS_WRITE_REPLICA,  // what the replication core wants done: node/replica_op.h
+    KVS_WRITE_VIEW,     // open a backup's view, between two commits
 };
 enum kvs_condition {
     KVS_CONDITION_NONE,
@@ -214,6 +215,7 @@ struct kvs_write {
     int64_t watermark_ms;              // PURGE: what lies at or below may go, in a cluster
     uint64_t log_floor;                // TRIM_LOG: oldest change to keep
     struct kvs_replica_op *replica_op; // REPLICA
+    struct kvs_backup_view *view;      // VIEW
 };
 
 // Queues it; thread-safe, never blocks, never fails: errors come with `done`.

@@ -2,6 +2,7 @@
 // What one write of a group becomes: look at what is current, check its conditions, give it a
 // version that beats what it replaces, and add its entries to the batch. Commit thread only.
 #include "base/assert.h"
+#include "node/backup.h"
 #include "node/group.h"
 #include "repl/judge.h"
 #include "repl/seen.h"
@@ -312,6 +313,9 @@ void kvs_group_prepare(struct kvs_group *group, struct kvs_write *write)
         break;
     case KVS_WRITE_REPLICA:
         write->err = kvs_group_replica(group, write->replica_op);
+        break;
+    case KVS_WRITE_VIEW:
+        write->err = kvs_backup_view_init(write->view, group->node->store);
         break;
     default:
         write->err = prepare_on_key(group, write);

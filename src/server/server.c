@@ -18,6 +18,7 @@
 #include "server/access.h"
 #include "server/access_log.h"
 #include "server/cluster.h"
+#include "server/backups.h"
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/server_internal.h"
@@ -41,6 +42,7 @@ struct server {
     _Atomic(const char *) end_reason;   // static: why the node must not go on
     struct kvs_gatekeeper access;
     struct kvs_node *node;
+    _Atomic(struct kvs_backup_service *) backups; // NULL until it is made: a reload may come before
     struct kvs_api *api;
     atomic_bool accepting;
     _Atomic enum kvs_access_log access_log;
@@ -170,6 +172,7 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
     const struct kvs_config *config = server->config;
     const struct kvs_api_options options = {
         .node = server->node,
+        .backups = atomic_load(&server->backups),
         .metrics = server->metrics,
         .log = server->log,
         .clock = kvs_clock_system(),
@@ -248,6 +251,9 @@ static void on_reload(void *ctx)
         struct kvs_auth_settings settings = kvs_access_settings(config);
         kvs_auth_configure(server->access.auth, &settings);
     }
+    struct kvs_backup_service *backups = atomic_load(&server->backups);
+    if (backups)
+        kvs_server_backups_reload(backups, config, server->log);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -306,6 +312,16 @@ static int listen_on_port(struct server *server, struct kvs_message *ret_message
     return 0;
 }
 
+static int start_backups(struct server *server, struct kvs_message *ret_message)
+{
+    struct kvs_backup_service *backups = NULL;
+    int err = kvs_server_backups_start(server->config, server->node, server->log, server->metrics,
+                                       &backups, ret_message);
+    if (err == 0)
+        atomic_store(&server->backups, backups);
+    return err;
+}
+
 static int start(struct server *server, struct kvs_message *ret_message)
 {
     const struct kvs_signal_actions actions = {
@@ -332,6 +348,8 @@ static int start(struct server *server, struct kvs_message *ret_message)
         err =
             kvs_access_first_start(server->config, server->node, server->access.auth, ret_message);
     if (err == 0)
+        err = start_backups(server, ret_message);
+    if (err == 0)
         err = make_api(server, ret_message);
     return err;
 }
@@ -355,11 +373,13 @@ static void finish(struct server *server)
 {
     kvs_server_cluster_stop(server->cluster);
     kvs_api_free(server->api);
+    kvs_backup_service_stop(atomic_load(&server->backups));
     kvs_node_close(server->node);
     kvs_server_cluster_free(server->cluster);
     kvs_gatekeeper_done(&server->access);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
+    kvs_backup_service_free(atomic_load(&server->backups)); // no reload comes any more
     kvs_net_free(server->net);
     kvs_metrics_free(server->metrics);
     kvs_config_free(server->reloaded);

@@ -5,9 +5,11 @@
 #define KVS_TESTS_UNIT_API_FAKE_NODE_H
 
 #include "base/assert.h"
+#include "node/backup_service.h"
 #include "node/changes.h"
 #include "node/jobs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { FAKE_CHANGES_MAX = 8192, FAKE_KEYS_MAX = 2048, FAKE_VERSIONS_MAX = 8 };
@@ -432,6 +434,53 @@ void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, 
         writes[i].err = fake_apply(node, &writes[i]);
         node->last_write = writes[i];
     }
+}
+
+// ---- node/backup_service.h
+
+enum { FAKE_BACKUPS_MAX = 8 };
+
+struct kvs_backup_service {
+    struct kvs_backup_status status;
+    struct kvs_backup_file files[FAKE_BACKUPS_MAX];
+    size_t file_count;
+    int request_err;
+    int list_err;
+};
+
+void kvs_backup_service_status(struct kvs_backup_service *service,
+                               struct kvs_backup_status *ret_status)
+{
+    *ret_status = service->status;
+}
+
+int kvs_backup_service_request(struct kvs_backup_service *service, uint64_t *ret_run)
+{
+    *ret_run = service->status.last_run + 1;
+    return service->request_err;
+}
+
+int kvs_backup_service_list(struct kvs_backup_service *service, struct kvs_backup_list *ret_list,
+                            char **ret_folder, struct kvs_message *ret_message)
+{
+    if (service->list_err)
+        return kvs_fail(ret_message, service->list_err, "open the folder /b: it broke");
+    *ret_list = (struct kvs_backup_list){.count = service->file_count};
+    ret_list->files = malloc(sizeof(service->files));
+    memcpy(ret_list->files, service->files, sizeof(service->files));
+    *ret_folder = fake_copy(kvs_slice("/b", sizeof("/b")));
+    return 0;
+}
+
+void kvs_backup_list_done(struct kvs_backup_list *list)
+{
+    free(list->files);
+}
+
+const char *kvs_backup_phase_name(enum kvs_backup_phase phase)
+{
+    static const char *const names[] = {"idle", "writing", "reading", "checking", "rewriting"};
+    return names[phase];
 }
 
 #endif

@@ -180,6 +180,8 @@ static void every_row_is_reachable(void **state)
 #include "tables/routes.def"
 #undef KVS_ROUTE
     };
+    struct kvs_backup_service backups = {0};
+    f->options.backups = &backups; // every feature is on
     const struct kvs_peer_auth_options peers = {
         .node_id = "n1", .secret = "a secret of the tests", .random = kvs_random_system()};
     assert_int_equal(kvs_peer_auth_new(&peers, &f->options.peer_auth), 0);
@@ -199,6 +201,7 @@ static void every_row_is_reachable(void **state)
     }
     kvs_peer_auth_free(f->options.peer_auth);
     f->options.peer_auth = NULL;
+    f->options.backups = NULL;
     auth_off(f);
 }
 
