@@ -19,7 +19,7 @@ enum {
     SEED_RETRY_MAX_MS = 30000,
     LONELY_MS = 10000, // with no seed reachable for so long an empty node serves
     LEAVE_PATIENCE_MS = 10000,
-    SYNC_RANGES_MAX = 64,
+    SYNC_RANGES_MAX = 1024,
     SYNC_QUEUE_MAX = 65536,
     SYNC_KEYS_MAX = 256,
     READS_MAX = 128,
