@@ -25,7 +25,8 @@ struct kvs_judgement {
     int64_t watermark_ms;
     int64_t wall_ms;
     int64_t skew_max_ms;
-    bool seen;              // its dot is covered by what this node has seen
+    bool
+        seen; // its dot is covered by what this node has seen, its own writes of this life included
     struct kvs_uuid self;   // this node
     uint64_t sender_has_us; // writer_seq of our newest write that the sender had when it sent, or 0
     bool due;               // it was deferred and its time has come

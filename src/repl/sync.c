@@ -407,8 +407,7 @@ static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
         if (kvs_version_is_tombstone(version))
             return;
         if (is_covered(&sync->peer_seen, version, &r->seen)) {
-            if (version->expires_at == 0 ||
-                version->expires_at > r->wall_ms + r->options.skew_max_ms)
+            if (version->expires_at == 0 || version->expires_at > sync->peer_watermark_ms)
                 drop(r, ours); // the peer had it, and has forgotten its deletion
             return;
         }
