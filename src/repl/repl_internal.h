@@ -148,6 +148,7 @@ struct sync {
     bool asked_for; // it was asked for: if it fails, again
     bool clean;     // everything of the peer's will be here: its `seen` may be adopted
     bool opened;
+    bool doubtful; // the answer at hand: what is absent there may be on its way, or just forgotten
     int64_t peer_watermark_ms;
     struct kvs_seen peer_seen;
     struct sync_range *queue; // a stack: the last `asked` ones are under way

@@ -208,6 +208,8 @@ static bool all_is_well(const struct sim *sim)
         struct kvs_repl_view view;
         if (node->up)
             kvs_repl_view(node->repl, &view);
+        if (node->up && (int)view.member_count < sim->knobs.nodes - 1)
+            return false;
         for (size_t k = 0; node->up && k < view.member_count; k++) {
             struct kvs_repl_member_view member;
             kvs_repl_member(node->repl, k, &member);
@@ -309,6 +311,7 @@ static void restore_damaged(struct sim *sim)
                 !is_intact_elsewhere(sim, &sim->nodes[i], k)) {
                 sim_trace(sim, &sim->nodes[i], "k%02d is restored by hand", k);
                 set_damage_all(&sim->nodes[i], k, false);
+                node_restored(&sim->nodes[i], k);
             }
 }
 
@@ -514,6 +517,29 @@ static void keep_breaking(struct sim *sim)
     sim_at(sim, sim->now_ms + CHURN_MS, keep_breaking);
 }
 
+static bool knows(const struct node *node, const struct node *other)
+{
+    struct kvs_repl_view view;
+    kvs_repl_view(node->repl, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(node->repl, i, &member);
+        if (kvs_uuid_cmp(&member.record.node, &other->disk.node) == 0)
+            return member.record.state <= KVS_MEMBER_DEAD;
+    }
+    return false;
+}
+
+static bool fits_core(const struct sim *sim, const struct node *node)
+{
+    if (node->left || node->is_copy || !node->up || node->reseeded)
+        return false;
+    for (int i = 0; i < sim->node_count; i++)
+        if (sim->core[i] && (!knows(node, &sim->nodes[i]) || !knows(&sim->nodes[i], node)))
+            return false;
+    return true;
+}
+
 // Some nodes are well from now on and see each other; no client writes any more. They must become
 // equal, whatever happens to the others and between them and the others.
 static void scenario_core(struct sim *sim)
@@ -523,7 +549,7 @@ static void scenario_core(struct sim *sim)
     sim->ops_left = -1;
     for (int i = 0; i < sim->node_count && members < (sim->knobs.nodes + 1) / 2; i++) {
         struct node *node = &sim->nodes[i];
-        if (node->left || node->is_copy || !node->disk.formatted || !node->up || node->reseeded)
+        if (!fits_core(sim, node))
             continue;
         sim->core[i] = true;
         members++;

@@ -248,7 +248,8 @@ void node_event(struct node *node, struct kvs_repl_event *event);
 void node_on_sync_done(struct node *node);
 void node_on_read(struct node *node, struct sim_read *read);
 void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms);
-void node_format(struct node *node); // an empty disk with a new identity
+void node_restored(struct node *node, int key); // a damaged record has been put right by hand
+void node_format(struct node *node);            // an empty disk with a new identity
 void read_free(struct sim_read *read);
 void disk_copy(struct disk *to, const struct disk *from);
 void disk_done(struct disk *disk);
