@@ -7,7 +7,13 @@
 
 #include <stdlib.h>
 
-enum { NEWS_FANOUT = 3, ASK_MS = 500, CLAIM_MS = 1500, CLAIM_VALID_MS = 10000 };
+enum {
+    NEWS_FANOUT = 3,
+    ASK_MS = 500,
+    CLAIM_MS = 1500,
+    CLAIM_VALID_MS = 10000,
+    DOWN_SAVE_MS = 3600000
+};
 
 struct member *member_find(const struct kvs_repl *r, const struct kvs_uuid *node)
 {
@@ -43,12 +49,18 @@ bool member_is_reachable(const struct member *member)
     return member->state == KVS_MEMBER_ALIVE || member->state == KVS_MEMBER_SUSPECT;
 }
 
+// By the monotonic clock, and only while this node ran: a wall clock that jumps sends nobody into
+// exile.
+int64_t member_down_ms(const struct kvs_repl *r, const struct member *member)
+{
+    return member->state == KVS_MEMBER_DEAD ? member->down_ms + r->now_ms - member->since_ms : 0;
+}
+
 bool member_is_counted(const struct kvs_repl *r, const struct member *member)
 {
     if (member->state == KVS_MEMBER_LEFT || member->state == KVS_MEMBER_REMOVED)
         return false;
-    return member->state != KVS_MEMBER_DEAD ||
-           r->wall_ms - member->down_since_wall_ms <= r->options.expire_after_ms;
+    return member_down_ms(r, member) <= r->options.expire_after_ms;
 }
 
 struct member *member_random(struct kvs_repl *r, const struct member *except)
@@ -172,7 +184,7 @@ void member_set_state(struct kvs_repl *r, struct member *member, enum kvs_member
     if (state == KVS_MEMBER_ALIVE)
         member->accuser_count = 0;
     if (state == KVS_MEMBER_DEAD) {
-        member->down_since_wall_ms = r->wall_ms;
+        member->down_ms = 0;
         member->retry_at_ms = r->now_ms + member->retry_delay_ms;
     }
     if (state >= KVS_MEMBER_DEAD) {
@@ -245,8 +257,6 @@ void member_merge(struct kvs_repl *r, const struct kvs_member_record *record)
         member = member_add(r, record);
         if (!member)
             return;
-        if (record->state == KVS_MEMBER_DEAD)
-            member->down_since_wall_ms = r->wall_ms;
         if (member_is_reachable(member))
             r->cluster.established = true;
         member->state = KVS_MEMBER_REMOVED; // so that the change is noticed
@@ -517,12 +527,24 @@ static void tick_leave(struct kvs_repl *r)
     repl_notice(r, KVS_REPL_NOTICE_LEFT, NULL);
 }
 
+// Else a node that restarts often would count the dead for ever.
+static void save_down(struct kvs_repl *r)
+{
+    if (r->now_ms - r->down_saved_ms < min_i64(r->options.expire_after_ms / 16, DOWN_SAVE_MS))
+        return;
+    r->down_saved_ms = r->now_ms;
+    for (size_t i = 0; i < r->member_count; i++)
+        if (r->members[i]->state == KVS_MEMBER_DEAD && member_is_counted(r, r->members[i]))
+            r->state_dirty = true;
+}
+
 void member_tick(struct kvs_repl *r)
 {
     tick_suspects(r);
     tick_retries(r);
     tick_seeds(r);
     tick_leave(r);
+    save_down(r);
     if (r->now_ms < r->gossip_at_ms)
         return;
     uint64_t spread_ms = (uint64_t)(r->options.gossip_max_ms - r->options.gossip_min_ms) + 1;

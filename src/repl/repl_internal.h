@@ -39,8 +39,8 @@ struct member {
     uint8_t state; // enum kvs_member_state
     struct kvs_uuid accusers[ACCUSERS_MAX];
     uint32_t accuser_count;
-    int64_t since_ms;           // in this state
-    int64_t down_since_wall_ms; // DEAD; persisted
+    int64_t since_ms; // in this state
+    int64_t down_ms;  // DEAD: for so long before since_ms; persisted
     // It no longer counted, so that each side may have forgotten deletions the other never saw: to
     // be compared with before anything is concluded together (gc.c). Persisted.
     bool estranged;
@@ -237,6 +237,7 @@ struct kvs_repl {
     uint32_t health; // Lifeguard: 0 well … HEALTH_MAX
     int64_t probe_at_ms, status_at_ms, gossip_at_ms, sync_at_ms, promise_at_ms;
     int64_t started_ms;
+    int64_t down_saved_ms; // how long others have been down was persisted then
     bool leaving, left;
     int64_t leave_until_ms;
 
@@ -280,6 +281,7 @@ void member_free(struct member *member);
 void member_merge(struct kvs_repl *r, const struct kvs_member_record *record);
 void member_set_state(struct kvs_repl *r, struct member *member, enum kvs_member_state state);
 void member_accuse(struct kvs_repl *r, struct member *member, const struct kvs_uuid *accuser);
+int64_t member_down_ms(const struct kvs_repl *r, const struct member *member);
 bool member_is_counted(const struct kvs_repl *r, const struct member *member);
 bool member_is_reachable(const struct member *member); // alive or suspect
 struct member *member_random(struct kvs_repl *r,

@@ -163,10 +163,13 @@ static bool is_buried(const struct sim *sim, int key, int write)
     return false;
 }
 
-// Does the node, back from an exile, hold what somebody knows to be dead?
+// Does the node, back from an exile, hold what somebody knows to be dead? Or what it cannot read,
+// and so cannot forget in time?
 static bool holds_dead(const struct node *node, int key)
 {
     const struct cell *cell = &node->memory.cells[key];
+    if (cell->damaged)
+        return true;
     return cell->present && is_exiled(node->sim, &node->memory.node) &&
            is_buried(node->sim, key, model_find(&node->sim->model, key, &cell->version));
 }
@@ -301,7 +304,7 @@ static bool has_all(const struct node *a, const struct node *b)
 
 static bool is_settled(const struct node *node, struct kvs_repl_view *ret_view)
 {
-    if (!node->up || node->is_copy || node->memory.deferred_count > 0)
+    if (!node->up || node->is_copy || node->memory.deferred_count > 0 || node->adopting > 0)
         return false;
     kvs_repl_view(node->repl, ret_view);
     return !ret_view->returning && !ret_view->bootstrapping &&

@@ -84,6 +84,7 @@ void node_init(struct sim *sim, struct node *node, int index)
 static void stop(struct node *node)
 {
     node->pending_count = 0;
+    node->adopting = 0;
     node->sync_running = false;
     kvs_repl_free(node->repl);
     node->repl = NULL;
@@ -272,6 +273,7 @@ void node_on_sync_done(struct node *node)
     for (int i = 0; i < count; i++) {
         if (node->run == run) {
             struct kvs_repl_event event = {.type = KVS_REPL_EVENT_COMMIT, .commit = done[i].commit};
+            node->adopting -= done[i].adopts;
             if (done[i].ack_key >= 0 && done[i].commit.err == 0) {
                 struct model_write *write =
                     &node->sim->model.writes[done[i].ack_key][done[i].ack_write];
@@ -804,7 +806,8 @@ static void perform(struct node *node, const struct kvs_repl_action *action)
             break;
         }
         kvs_assert(kvs_seen_adopt(&node->memory.seen, action->adopt.seen) == 0);
-        commit(node, action->adopt.token);
+        commit(node, action->adopt.token)->adopts = true;
+        node->adopting++;
         break;
     case KVS_REPL_ACTION_PROMISE:
         perform_promise(node, action->promise.token);

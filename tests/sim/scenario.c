@@ -501,6 +501,8 @@ static bool core_is_equal(const struct sim *sim, char *why, size_t why_size)
     for (int i = 0; i < sim->node_count; i++) {
         if (!sim->core[i])
             continue;
+        if (sim->nodes[i].left)
+            return true; // it had been told before
         if (first && !check_same(first, &sim->nodes[i], why, why_size))
             return false;
         first = first ? first : &sim->nodes[i];
@@ -517,15 +519,18 @@ static void keep_breaking(struct sim *sim)
     sim_at(sim, sim->now_ms + CHURN_MS, keep_breaking);
 }
 
+// Both where it is and as a member.
 static bool knows(const struct node *node, const struct node *other)
 {
+    struct kvs_slice address = kvs_slice(&other->address, sizeof(other->address));
     struct kvs_repl_view view;
     kvs_repl_view(node->repl, &view);
     for (size_t i = 0; i < view.member_count; i++) {
         struct kvs_repl_member_view member;
         kvs_repl_member(node->repl, i, &member);
         if (kvs_uuid_cmp(&member.record.node, &other->disk.node) == 0)
-            return member.record.state <= KVS_MEMBER_DEAD;
+            return member.record.state <= KVS_MEMBER_DEAD &&
+                   kvs_slice_eq(member.record.address, address);
     }
     return false;
 }

@@ -110,6 +110,7 @@ struct disk {
 struct pending {
     struct kvs_repl_commit commit;
     int ack_key, ack_write; // a client waits for it; key -1: none
+    bool adopts;
 };
 
 struct sim;
@@ -128,6 +129,7 @@ struct node {
     bool sync_running;
     struct pending pending[SIM_PENDING_MAX];
     int pending_count, pending_syncing;
+    int adopting; // taken over, and the core not told yet
     uint32_t run; // counts starts: events of an earlier run are dropped
     struct kvs_repl *repl;
     struct kvs_repl_actions actions;
