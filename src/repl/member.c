@@ -165,10 +165,14 @@ static int64_t suspicion_ms(const struct kvs_repl *r, const struct member *membe
 // News travels at once, not with the next probe: a suspicion, a death, and above all a refutation.
 static void spread(struct kvs_repl *r, const struct member *about)
 {
-    for (int i = 0; i < NEWS_FANOUT; i++) {
+    // Everybody who hears of it passes it on: so many reach nearly all of n at once.
+    int fanout = NEWS_FANOUT;
+    for (size_t n = r->member_count; n > 8; n /= 2)
+        fanout++;
+    for (int i = 0; i < fanout; i++) {
         const struct member *to = member_random(r, about);
         if (to)
-            probe_send(r, to, member_address(to), to->life, ++r->probe_number);
+            probe_send_news(r, to, about);
     }
 }
 
@@ -297,14 +301,16 @@ static bool tellable(const struct kvs_repl *r, const struct member *member)
     return member->told < limit;
 }
 
-size_t member_updates(struct kvs_repl *r, const struct member *about,
+size_t member_updates(struct kvs_repl *r, const struct member *to, const struct member *news,
                       struct kvs_member_record *ret_records)
 {
     size_t count = 0;
     // Who is thought badly of must hear it first; and it must be heard itself.
     ret_records[count++] = member_record(&r->self);
-    if (about && about->state != KVS_MEMBER_ALIVE)
-        ret_records[count++] = member_record(about);
+    if (to && to->state != KVS_MEMBER_ALIVE)
+        ret_records[count++] = member_record(to);
+    if (news && news != to && news != &r->self)
+        ret_records[count++] = member_record(news);
     while (count < UPDATES_A_PING) {
         struct member *best = tellable(r, &r->self) ? &r->self : NULL;
         for (size_t i = 0; i < r->member_count; i++) {

@@ -286,7 +286,7 @@ bool member_is_counted(const struct kvs_repl *r, const struct member *member);
 bool member_is_reachable(const struct member *member); // alive or suspect
 struct member *member_random(struct kvs_repl *r,
                              const struct member *except); // reachable; NULL: none
-size_t member_updates(struct kvs_repl *r, const struct member *about,
+size_t member_updates(struct kvs_repl *r, const struct member *to, const struct member *news,
                       struct kvs_member_record *ret_records); // UPDATES_A_PING
 void member_list_send(struct kvs_repl *r, const struct member *to, bool want_reply);
 void member_list_send_address(struct kvs_repl *r, struct kvs_slice address, bool want_reply);
@@ -307,6 +307,7 @@ void probe_on_pong(struct kvs_repl *r, const struct kvs_repl_message *message);
 void probe_on_request(struct kvs_repl *r, const struct kvs_repl_message *message);
 void probe_send(struct kvs_repl *r, const struct member *to, struct kvs_slice address,
                 uint32_t receiver_life, uint32_t number);
+void probe_send_news(struct kvs_repl *r, const struct member *to, const struct member *news);
 
 // ---- cluster.c
 bool cluster_admit(struct kvs_repl *r, const struct kvs_repl_message *message);

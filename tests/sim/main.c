@@ -157,7 +157,7 @@ int main(int argc, char **argv)
     if (!sim)
         return 1;
     if (scene || fifty_s > 0) {
-        *sim = (struct sim){0};
+        *sim = (struct sim){.trace = trace && fifty_s > 0 ? stdout : NULL};
         int result = fifty_s > 0 ? run_fifty(sim, fifty_s) : run_scene(sim, scene, golden);
         free(sim);
         return result;
