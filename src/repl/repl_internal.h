@@ -20,8 +20,8 @@ enum {
     LONELY_MS = 10000, // with no seed reachable for so long an empty node serves
     LEAVE_PATIENCE_MS = 10000,
     SYNC_RANGES_MAX = 1024,
-    SYNC_QUEUE_MAX = 65536,
-    SYNC_KEYS_MAX = 256,
+    SYNC_QUEUE_MAX = 131072,
+    SYNC_KEYS_MAX = 1024,
     READS_MAX = 128,
     TOKENS_MAX = 1024,
     LIVES_KEPT = 16,

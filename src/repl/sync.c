@@ -97,7 +97,12 @@ static struct member *session_peer(struct kvs_repl *r)
 static void ask(struct kvs_repl *r, struct member *peer)
 {
     struct sync *sync = &r->sync;
-    size_t count = sync->queue_count < SYNC_RANGES_MAX ? sync->queue_count : SYNC_RANGES_MAX;
+    // Either side cuts what differs: each may become this many, and must find room.
+    enum { PIECES_MAX = 4 * KVS_REPL_PARTS * KVS_REPL_PARTS };
+    size_t room = (SYNC_QUEUE_MAX - sync->queue_count) / PIECES_MAX + 1;
+    size_t count = room < SYNC_RANGES_MAX ? room : SYNC_RANGES_MAX;
+    if (count > sync->queue_count)
+        count = sync->queue_count;
     struct kvs_repl_range *ranges = repl_alloc(r, count * sizeof(*ranges));
     if (!ranges)
         return;
