@@ -209,8 +209,30 @@ static void rebuild_digest(struct node *node)
     node->root = naive_digest_range(&node->digest, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY);
 }
 
+static void set_damage(struct disk *disk, int key, const struct kvs_version *version, bool damaged)
+{
+    struct cell *cell = &disk->cells[key];
+    if (cell->present && model_cmp(&cell->version, version) == 0)
+        cell->damaged = damaged;
+}
+
+static void set_damage_all(struct node *node, int key, bool damaged)
+{
+    struct kvs_version version = node->disk.cells[key].version;
+    set_damage(&node->disk, key, &version, damaged);
+    set_damage(&node->syncing, key, &version, damaged);
+    set_damage(&node->memory, key, &version, damaged);
+}
+
+void node_damage(struct node *node, int key)
+{
+    sim_trace(node->sim, node, "k%02d on its disk is damaged", key);
+    set_damage_all(node, key, true);
+}
+
 void node_restored(struct node *node, int key)
 {
+    set_damage_all(node, key, false);
     if (node->up && node->memory.cells[key].present) {
         struct cell whole = node->memory.cells[key];
         if (kvs_version_is_removable(&whole.version, node->memory.purged_ms)) {

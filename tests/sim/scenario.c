@@ -276,30 +276,14 @@ static bool is_intact_elsewhere(const struct sim *sim, const struct node *node, 
     return false;
 }
 
-static void set_damage(struct disk *disk, int key, const struct kvs_version *version, bool damaged)
-{
-    struct cell *cell = &disk->cells[key];
-    if (cell->present && model_cmp(&cell->version, version) == 0)
-        cell->damaged = damaged;
-}
-
-static void set_damage_all(struct node *node, int key, bool damaged)
-{
-    struct kvs_version version = node->disk.cells[key].version;
-    set_damage(&node->disk, key, &version, damaged);
-    set_damage(&node->syncing, key, &version, damaged);
-    set_damage(&node->memory, key, &version, damaged);
-}
-
 static void flip_bit(struct sim *sim, struct node *node)
 {
     int key = (int)sim_below(sim, (uint64_t)sim->knobs.keys);
     const struct cell *cell = &node->disk.cells[key];
     if (!cell->present || cell->damaged || !is_intact_elsewhere(sim, node, key))
         return;
-    sim_trace(sim, node, "k%02d on its disk is damaged", key);
     sim->flips++;
-    set_damage_all(node, key, true);
+    node_damage(node, key);
 }
 
 // The last good copy went with another disk: an operator puts it back from somewhere.
@@ -310,7 +294,6 @@ static void restore_damaged(struct sim *sim)
             if (sim->nodes[i].disk.cells[k].damaged &&
                 !is_intact_elsewhere(sim, &sim->nodes[i], k)) {
                 sim_trace(sim, &sim->nodes[i], "k%02d is restored by hand", k);
-                set_damage_all(&sim->nodes[i], k, false);
                 node_restored(&sim->nodes[i], k);
             }
 }

@@ -250,6 +250,7 @@ void node_event(struct node *node, struct kvs_repl_event *event);
 void node_on_sync_done(struct node *node);
 void node_on_read(struct node *node, struct sim_read *read);
 void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms);
+void node_damage(struct node *node, int key);   // its record on the disk
 void node_restored(struct node *node, int key); // a damaged record has been put right by hand
 void node_format(struct node *node);            // an empty disk with a new identity
 void read_free(struct sim_read *read);
