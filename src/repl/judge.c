@@ -4,8 +4,16 @@
 #include "repl/mutations.h"
 
 // Deletions at or below the watermark have been forgotten. So a version from there that was seen
-// here and is absent was deleted: it is a dead one come back. One that was never seen is alive: it
-// comes from a node that did not count (docs/decisions/0021-unseen-versions-are-kept.md).
+// here, and that what is here does not beat, was deleted: it is a dead one come back. One that was
+// never seen is alive: it comes from a node that did not count
+// (docs/decisions/0021-unseen-versions-are-kept.md). A deferred one was counted as seen when it
+// came, but has not been here yet.
+static bool is_dead(const struct kvs_judgement *j)
+{
+    return j->incoming->timestamp <= j->watermark_ms && j->seen && !j->due &&
+           !KVS_MUTATED(j->mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL);
+}
+
 static enum kvs_verdict judge_absent(struct kvs_judgement *j)
 {
     const struct kvs_version *in = j->incoming;
@@ -13,9 +21,7 @@ static enum kvs_verdict judge_absent(struct kvs_judgement *j)
         return KVS_VERDICT_APPLY;
     if (KVS_MUTATED(j->mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
         return KVS_VERDICT_APPLY;
-    // A deferred one was counted as seen when it came, but has not been here yet.
-    bool was_here = j->seen && !j->due;
-    if (was_here || kvs_version_is_removable(in, j->watermark_ms))
+    if (is_dead(j) || kvs_version_is_removable(in, j->watermark_ms))
         return KVS_VERDICT_IGNORE;
     j->revived = true;
     return KVS_VERDICT_APPLY;
@@ -58,7 +64,13 @@ enum kvs_verdict kvs_judge(struct kvs_judgement *j)
     j->conflict = is_conflict(j, order > 0);
     if (order < 0)
         return KVS_VERDICT_LOSE;
-    return kvs_version_is_removable(in, j->watermark_ms) ? KVS_VERDICT_REMOVE : KVS_VERDICT_APPLY;
+    if (kvs_version_is_removable(in, j->watermark_ms))
+        return KVS_VERDICT_REMOVE;
+    if (is_dead(j)) {
+        j->conflict = false;
+        return KVS_VERDICT_IGNORE;
+    }
+    return KVS_VERDICT_APPLY;
 }
 
 const char *kvs_verdict_name(enum kvs_verdict verdict)

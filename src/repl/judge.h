@@ -11,7 +11,8 @@ enum kvs_verdict {
     KVS_VERDICT_LOSE,      // older than the current one: goes to the key's history
     KVS_VERDICT_DUPLICATE, // is the current one
     KVS_VERDICT_REMOVE,    // wins and is due for removal at once: remove the key with its history
-    KVS_VERDICT_IGNORE,    // nothing to do: a deleted version come back, or a deletion of nothing
+    KVS_VERDICT_IGNORE,    // nothing to do: a deleted version come back (even if it would beat what
+                           // is here), or a deletion of nothing
     KVS_VERDICT_DEFER,     // from the future: keep it aside until it is due
     KVS_VERDICT_QUARANTINE // from the far future: the same, and tell someone
 };
@@ -25,7 +26,8 @@ struct kvs_judgement {
     int64_t watermark_ms;
     int64_t wall_ms;
     int64_t skew_max_ms;
-    bool seen;              // its dot is covered by what this node has seen
+    bool
+        seen; // its dot is covered by what this node has seen, its own writes of this life included
     struct kvs_uuid self;   // this node
     uint64_t sender_has_us; // writer_seq of our newest write that the sender had when it sent, or 0
     bool due;               // it was deferred and its time has come

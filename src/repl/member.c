@@ -7,7 +7,13 @@
 
 #include <stdlib.h>
 
-enum { NEWS_FANOUT = 3, ASK_MS = 500, CLAIM_MS = 1500, CLAIM_VALID_MS = 10000 };
+enum {
+    NEWS_FANOUT = 3,
+    ASK_MS = 500,
+    CLAIM_MS = 1500,
+    CLAIM_VALID_MS = 10000,
+    DOWN_SAVE_MS = 3600000
+};
 
 struct member *member_find(const struct kvs_repl *r, const struct kvs_uuid *node)
 {
@@ -43,12 +49,18 @@ bool member_is_reachable(const struct member *member)
     return member->state == KVS_MEMBER_ALIVE || member->state == KVS_MEMBER_SUSPECT;
 }
 
+// By the monotonic clock, and only while this node ran: a wall clock that jumps sends nobody into
+// exile.
+int64_t member_down_ms(const struct kvs_repl *r, const struct member *member)
+{
+    return member->state == KVS_MEMBER_DEAD ? member->down_ms + r->now_ms - member->since_ms : 0;
+}
+
 bool member_is_counted(const struct kvs_repl *r, const struct member *member)
 {
     if (member->state == KVS_MEMBER_LEFT || member->state == KVS_MEMBER_REMOVED)
         return false;
-    return member->state != KVS_MEMBER_DEAD ||
-           r->wall_ms - member->down_since_wall_ms <= r->options.expire_after_ms;
+    return member_down_ms(r, member) <= r->options.expire_after_ms;
 }
 
 struct member *member_random(struct kvs_repl *r, const struct member *except)
@@ -153,10 +165,14 @@ static int64_t suspicion_ms(const struct kvs_repl *r, const struct member *membe
 // News travels at once, not with the next probe: a suspicion, a death, and above all a refutation.
 static void spread(struct kvs_repl *r, const struct member *about)
 {
-    for (int i = 0; i < NEWS_FANOUT; i++) {
+    // Everybody who hears of it passes it on: so many reach nearly all of n at once.
+    int fanout = NEWS_FANOUT;
+    for (size_t n = r->member_count; n > 8; n /= 2)
+        fanout++;
+    for (int i = 0; i < fanout; i++) {
         const struct member *to = member_random(r, about);
         if (to)
-            probe_send(r, to, member_address(to), to->life, ++r->probe_number);
+            probe_send_news(r, to, about);
     }
 }
 
@@ -172,7 +188,7 @@ void member_set_state(struct kvs_repl *r, struct member *member, enum kvs_member
     if (state == KVS_MEMBER_ALIVE)
         member->accuser_count = 0;
     if (state == KVS_MEMBER_DEAD) {
-        member->down_since_wall_ms = r->wall_ms;
+        member->down_ms = 0;
         member->retry_at_ms = r->now_ms + member->retry_delay_ms;
     }
     if (state >= KVS_MEMBER_DEAD) {
@@ -245,8 +261,6 @@ void member_merge(struct kvs_repl *r, const struct kvs_member_record *record)
         member = member_add(r, record);
         if (!member)
             return;
-        if (record->state == KVS_MEMBER_DEAD)
-            member->down_since_wall_ms = r->wall_ms;
         if (member_is_reachable(member))
             r->cluster.established = true;
         member->state = KVS_MEMBER_REMOVED; // so that the change is noticed
@@ -287,14 +301,16 @@ static bool tellable(const struct kvs_repl *r, const struct member *member)
     return member->told < limit;
 }
 
-size_t member_updates(struct kvs_repl *r, const struct member *about,
+size_t member_updates(struct kvs_repl *r, const struct member *to, const struct member *news,
                       struct kvs_member_record *ret_records)
 {
     size_t count = 0;
     // Who is thought badly of must hear it first; and it must be heard itself.
     ret_records[count++] = member_record(&r->self);
-    if (about && about->state != KVS_MEMBER_ALIVE)
-        ret_records[count++] = member_record(about);
+    if (to && to->state != KVS_MEMBER_ALIVE)
+        ret_records[count++] = member_record(to);
+    if (news && news != to && news != &r->self)
+        ret_records[count++] = member_record(news);
     while (count < UPDATES_A_PING) {
         struct member *best = tellable(r, &r->self) ? &r->self : NULL;
         for (size_t i = 0; i < r->member_count; i++) {
@@ -517,12 +533,24 @@ static void tick_leave(struct kvs_repl *r)
     repl_notice(r, KVS_REPL_NOTICE_LEFT, NULL);
 }
 
+// Else a node that restarts often would count the dead for ever.
+static void save_down(struct kvs_repl *r)
+{
+    if (r->now_ms - r->down_saved_ms < min_i64(r->options.expire_after_ms / 16, DOWN_SAVE_MS))
+        return;
+    r->down_saved_ms = r->now_ms;
+    for (size_t i = 0; i < r->member_count; i++)
+        if (r->members[i]->state == KVS_MEMBER_DEAD && member_is_counted(r, r->members[i]))
+            r->state_dirty = true;
+}
+
 void member_tick(struct kvs_repl *r)
 {
     tick_suspects(r);
     tick_retries(r);
     tick_seeds(r);
     tick_leave(r);
+    save_down(r);
     if (r->now_ms < r->gossip_at_ms)
         return;
     uint64_t spread_ms = (uint64_t)(r->options.gossip_max_ms - r->options.gossip_min_ms) + 1;

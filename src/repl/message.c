@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "repl/message.h"
 
-#include "repl/wire.h"
+#include "repl/pack.h"
 
 // Smallest encodings of list elements, for the check of a list's length against the bytes left.
-enum { ITEM_MIN = 40, STUB_MIN = 39, RANGE_MIN = 20, MEMBER_MIN = 22, KEY_MIN = 1, ANSWER_MIN = 1 };
+enum { ITEM_MIN = 23, STUB_MIN = 22, RANGE_MIN = 3, MEMBER_MIN = 22, KEY_MIN = 2, ANSWER_MIN = 1 };
 
 const char *kvs_message_type_name(enum kvs_message_type type)
 {
@@ -23,20 +23,10 @@ const char *kvs_member_state_name(enum kvs_member_state state)
 
 // ---- Pieces
 
-static void put_key(struct kvs_buf *out, struct kvs_slice key)
-{
-    wire_put_bytes(out, key);
-}
-
-static struct kvs_slice get_key(struct wire_reader *in)
-{
-    return wire_get_bytes(in, KVS_REPL_KEY_MAX);
-}
-
 // The key of a record: a tag and at least one byte.
-static struct kvs_slice get_record_key(struct wire_reader *in)
+static struct kvs_slice get_record_key(struct packer *packer, struct wire_reader *in)
 {
-    struct kvs_slice key = get_key(in);
+    struct kvs_slice key = unpack_key(packer, in);
     if (key.size < 2 && !in->err)
         in->err = KVS_ERR_SYNTAX;
     return key;
@@ -44,43 +34,47 @@ static struct kvs_slice get_record_key(struct wire_reader *in)
 
 static void put_items(struct kvs_buf *out, const struct kvs_repl_item *items, size_t count)
 {
+    struct packer packer = {0};
     wire_put_uint(out, count);
     for (size_t i = 0; i < count; i++) {
-        put_key(out, items[i].key);
-        wire_put_version(out, &items[i].version);
+        pack_key(&packer, out, items[i].key);
+        pack_version(&packer, out, &items[i].version);
         wire_put_bytes(out, items[i].value);
     }
 }
 
 static struct kvs_repl_item *get_items(struct wire_reader *in, size_t *ret_count)
 {
+    struct packer packer = {0};
     size_t count = wire_get_count(in, ITEM_MIN);
     struct kvs_repl_item *items = wire_alloc(in, count, sizeof(*items));
-    for (size_t i = 0; items && i < count; i++) {
-        items[i].key = get_record_key(in);
-        items[i].version = wire_get_version(in);
+    for (size_t i = 0; items && i < count && !in->err; i++) {
+        items[i].key = get_record_key(&packer, in);
+        items[i].version = unpack_version(&packer, in);
         items[i].value = wire_get_bytes(in, KVS_MESSAGE_SIZE_MAX);
     }
     *ret_count = items ? count : 0;
     return items;
 }
 
-static void put_stubs(struct kvs_buf *out, const struct kvs_repl_stub *stubs, size_t count)
+static void put_stubs(struct packer *packer, struct kvs_buf *out, const struct kvs_repl_stub *stubs,
+                      size_t count)
 {
     wire_put_uint(out, count);
     for (size_t i = 0; i < count; i++) {
-        put_key(out, stubs[i].key);
-        wire_put_version(out, &stubs[i].version);
+        pack_key(packer, out, stubs[i].key);
+        pack_version(packer, out, &stubs[i].version);
     }
 }
 
-static struct kvs_repl_stub *get_stubs(struct wire_reader *in, size_t *ret_count)
+static struct kvs_repl_stub *get_stubs(struct packer *packer, struct wire_reader *in,
+                                       size_t *ret_count)
 {
     size_t count = wire_get_count(in, STUB_MIN);
     struct kvs_repl_stub *stubs = wire_alloc(in, count, sizeof(*stubs));
-    for (size_t i = 0; stubs && i < count; i++) {
-        stubs[i].key = get_record_key(in);
-        stubs[i].version = wire_get_version(in);
+    for (size_t i = 0; stubs && i < count && !in->err; i++) {
+        stubs[i].key = get_record_key(packer, in);
+        stubs[i].version = unpack_version(packer, in);
     }
     *ret_count = stubs ? count : 0;
     return stubs;
@@ -116,33 +110,35 @@ static struct kvs_fingerprint get_fingerprint(struct wire_reader *in)
 }
 
 // A range whose `first` is the one before's `end` (as parts of a split are) says so in a bit.
-static void put_ranges(struct kvs_buf *out, const struct kvs_repl_range *ranges, size_t count)
+static void put_ranges(struct packer *packer, struct kvs_buf *out,
+                       const struct kvs_repl_range *ranges, size_t count)
 {
     wire_put_uint(out, count);
     for (size_t i = 0; i < count; i++) {
         bool joined = i > 0 && kvs_slice_eq(ranges[i].first, ranges[i - 1].end);
         wire_put_u8(out, (uint8_t)(ranges[i].list | joined << 1));
         if (!joined)
-            put_key(out, ranges[i].first);
-        put_key(out, ranges[i].end);
+            pack_key(packer, out, ranges[i].first);
+        pack_key(packer, out, ranges[i].end);
         if (!ranges[i].list)
             put_fingerprint(out, &ranges[i].fingerprint);
     }
 }
 
-static struct kvs_repl_range *get_ranges(struct wire_reader *in, size_t *ret_count)
+static struct kvs_repl_range *get_ranges(struct packer *packer, struct wire_reader *in,
+                                         size_t *ret_count)
 {
-    size_t count = wire_get_count(in, 2);
+    size_t count = wire_get_count(in, RANGE_MIN);
     struct kvs_repl_range *ranges = wire_alloc(in, count, sizeof(*ranges));
-    for (size_t i = 0; ranges && i < count; i++) {
+    for (size_t i = 0; ranges && i < count && !in->err; i++) {
         uint8_t bits = wire_get_u8(in);
         if (bits > 3 || (bits > 1 && i == 0)) {
             in->err = in->err ? in->err : KVS_ERR_SYNTAX;
             break;
         }
         ranges[i].list = bits & 1;
-        ranges[i].first = bits & 2 ? ranges[i - 1].end : get_key(in);
-        ranges[i].end = get_key(in);
+        ranges[i].first = bits & 2 ? ranges[i - 1].end : unpack_key(packer, in);
+        ranges[i].end = unpack_key(packer, in);
         if (!ranges[i].list)
             ranges[i].fingerprint = get_fingerprint(in);
     }
@@ -299,7 +295,8 @@ static void put_compare(struct kvs_buf *out, const struct kvs_message_compare *b
     wire_put_uint(out, body->session);
     wire_put_u8(out, body->want_seen);
     wire_put_int(out, body->watermark_ms);
-    put_ranges(out, body->ranges, body->range_count);
+    struct packer packer = {0};
+    put_ranges(&packer, out, body->ranges, body->range_count);
 }
 
 static void get_compare(struct wire_reader *in, struct kvs_message_compare *body)
@@ -307,11 +304,13 @@ static void get_compare(struct wire_reader *in, struct kvs_message_compare *body
     body->session = wire_get_u32(in);
     body->want_seen = wire_get_bool(in);
     body->watermark_ms = wire_get_int(in);
-    body->ranges = get_ranges(in, &body->range_count);
+    struct packer packer = {0};
+    body->ranges = get_ranges(&packer, in, &body->range_count);
 }
 
 static void put_compared(struct kvs_buf *out, const struct kvs_message_compared *body)
 {
+    struct packer packer = {0};
     wire_put_uint(out, body->session);
     wire_put_u8(out, body->has_seen);
     wire_put_u8(out, body->bootstrapping);
@@ -323,14 +322,15 @@ static void put_compared(struct kvs_buf *out, const struct kvs_message_compared 
         const struct kvs_repl_compared *answer = &body->answers[i];
         wire_put_u8(out, answer->kind);
         if (answer->kind == KVS_COMPARED_LISTED)
-            put_stubs(out, answer->stubs, answer->stub_count);
+            put_stubs(&packer, out, answer->stubs, answer->stub_count);
         else if (answer->kind == KVS_COMPARED_SPLIT)
-            put_ranges(out, answer->parts, answer->part_count);
+            put_ranges(&packer, out, answer->parts, answer->part_count);
     }
 }
 
 static void get_compared(struct wire_reader *in, struct kvs_message_compared *body)
 {
+    struct packer packer = {0};
     body->session = wire_get_u32(in);
     body->has_seen = wire_get_bool(in);
     body->bootstrapping = wire_get_bool(in);
@@ -339,13 +339,13 @@ static void get_compared(struct wire_reader *in, struct kvs_message_compared *bo
         body->seen = wire_get_seen(in);
     size_t count = wire_get_count(in, ANSWER_MIN);
     body->answers = wire_alloc(in, count, sizeof(*body->answers));
-    for (size_t i = 0; body->answers && i < count; i++) {
+    for (size_t i = 0; body->answers && i < count && !in->err; i++) {
         struct kvs_repl_compared *answer = &body->answers[i];
         answer->kind = wire_get_u8(in);
         if (answer->kind == KVS_COMPARED_LISTED)
-            answer->stubs = get_stubs(in, &answer->stub_count);
+            answer->stubs = get_stubs(&packer, in, &answer->stub_count);
         else if (answer->kind == KVS_COMPARED_SPLIT)
-            answer->parts = get_ranges(in, &answer->part_count);
+            answer->parts = get_ranges(&packer, in, &answer->part_count);
         else if (answer->kind != KVS_COMPARED_EQUAL)
             in->err = in->err ? in->err : KVS_ERR_SYNTAX;
     }
@@ -356,8 +356,9 @@ static void put_fetch(struct kvs_buf *out, const struct kvs_message_fetch *body)
 {
     wire_put_uint(out, body->session);
     wire_put_uint(out, body->key_count);
+    struct packer packer = {0};
     for (size_t i = 0; i < body->key_count; i++)
-        put_key(out, body->keys[i]);
+        pack_key(&packer, out, body->keys[i]);
 }
 
 static void get_fetch(struct wire_reader *in, struct kvs_message_fetch *body)
@@ -365,8 +366,9 @@ static void get_fetch(struct wire_reader *in, struct kvs_message_fetch *body)
     body->session = wire_get_u32(in);
     size_t count = wire_get_count(in, KEY_MIN);
     body->keys = wire_alloc(in, count, sizeof(*body->keys));
-    for (size_t i = 0; body->keys && i < count; i++)
-        body->keys[i] = get_record_key(in);
+    struct packer packer = {0};
+    for (size_t i = 0; body->keys && i < count && !in->err; i++)
+        body->keys[i] = get_record_key(&packer, in);
     body->key_count = body->keys ? count : 0;
 }
 
@@ -391,7 +393,7 @@ static void put_page(struct kvs_buf *out, const struct kvs_message_page *body)
     wire_put_uint(out, body->session);
     wire_put_u8(out, body->family);
     wire_put_int(out, body->before_ms);
-    put_key(out, body->before_key);
+    wire_put_bytes(out, body->before_key);
     wire_put_uint(out, body->size_max);
 }
 
@@ -400,7 +402,7 @@ static void get_page(struct wire_reader *in, struct kvs_message_page *body)
     body->session = wire_get_u32(in);
     body->family = wire_get_u8(in);
     body->before_ms = wire_get_int(in);
-    body->before_key = get_key(in);
+    body->before_key = wire_get_bytes(in, KVS_REPL_KEY_MAX);
     body->size_max = wire_get_u32(in);
 }
 

@@ -5,16 +5,27 @@
 // the clocks' offset.
 #include "repl/repl_internal.h"
 
-void probe_send(struct kvs_repl *r, const struct member *to, struct kvs_slice address,
-                uint32_t receiver_life, uint32_t number)
+static void ping_send(struct kvs_repl *r, const struct member *to, struct kvs_slice address,
+                      uint32_t receiver_life, uint32_t number, const struct member *news)
 {
     struct kvs_member_record updates[UPDATES_A_PING];
     struct kvs_repl_message message = {.head.type = KVS_MESSAGE_PING};
     message.ping.probe = number;
     message.ping.target = to->node;
     message.ping.updates = updates;
-    message.ping.update_count = member_updates(r, to, updates);
+    message.ping.update_count = member_updates(r, to, news, updates);
     repl_send_address(r, address, receiver_life, &message);
+}
+
+void probe_send(struct kvs_repl *r, const struct member *to, struct kvs_slice address,
+                uint32_t receiver_life, uint32_t number)
+{
+    ping_send(r, to, address, receiver_life, number, NULL);
+}
+
+void probe_send_news(struct kvs_repl *r, const struct member *to, const struct member *news)
+{
+    ping_send(r, to, member_address(to), to->life, ++r->probe_number, news);
 }
 
 static void merge_updates(struct kvs_repl *r, const struct kvs_message_ping *ping)
@@ -46,7 +57,7 @@ static void pong_send(struct kvs_repl *r, const struct member *to, uint32_t numb
     message.ping.echo_sent_ms = echo_sent_ms;
     message.ping.target = *target;
     message.ping.updates = updates;
-    message.ping.update_count = member_updates(r, to, updates);
+    message.ping.update_count = member_updates(r, to, NULL, updates);
     repl_send(r, to, &message);
 }
 

@@ -106,7 +106,9 @@ struct kvs_repl_read {
 //     it out; READ_KEYS leaves it out and says so; list() gives what is known of the version, with
 //     a nil writer when that cannot be read.
 //   - A version that arrives for the key and is the damaged one (KVS_VERDICT_DUPLICATE) takes its
-//     place; a newer one replaces it as ever.
+//     place; a newer one replaces it as ever. If it turns out to be removable
+//     (kvs_version_is_removable), it goes as PURGE would have let it go.
+//   - A digest rebuilt from the records counts a damaged one, whatever its item.
 struct kvs_repl_damaged {
     const struct kvs_slice *keys; // with their tags
     size_t key_count;             // at most KVS_REPL_DAMAGED_MAX are asked for

@@ -19,9 +19,9 @@ enum {
     SEED_RETRY_MAX_MS = 30000,
     LONELY_MS = 10000, // with no seed reachable for so long an empty node serves
     LEAVE_PATIENCE_MS = 10000,
-    SYNC_RANGES_MAX = 64,
-    SYNC_QUEUE_MAX = 65536,
-    SYNC_KEYS_MAX = 256,
+    SYNC_RANGES_MAX = 1024,
+    SYNC_QUEUE_MAX = 131072,
+    SYNC_KEYS_MAX = 1024,
     READS_MAX = 128,
     TOKENS_MAX = 1024,
     LIVES_KEPT = 16,
@@ -39,8 +39,8 @@ struct member {
     uint8_t state; // enum kvs_member_state
     struct kvs_uuid accusers[ACCUSERS_MAX];
     uint32_t accuser_count;
-    int64_t since_ms;           // in this state
-    int64_t down_since_wall_ms; // DEAD; persisted
+    int64_t since_ms; // in this state
+    int64_t down_ms;  // DEAD: for so long before since_ms; persisted
     // It no longer counted, so that each side may have forgotten deletions the other never saw: to
     // be compared with before anything is concluded together (gc.c). Persisted.
     bool estranged;
@@ -148,6 +148,7 @@ struct sync {
     bool asked_for; // it was asked for: if it fails, again
     bool clean;     // everything of the peer's will be here: its `seen` may be adopted
     bool opened;
+    bool doubtful; // the answer at hand: what is absent there may be on its way, or just forgotten
     int64_t peer_watermark_ms;
     struct kvs_seen peer_seen;
     struct sync_range *queue; // a stack: the last `asked` ones are under way
@@ -236,6 +237,7 @@ struct kvs_repl {
     uint32_t health; // Lifeguard: 0 well … HEALTH_MAX
     int64_t probe_at_ms, status_at_ms, gossip_at_ms, sync_at_ms, promise_at_ms;
     int64_t started_ms;
+    int64_t down_saved_ms; // how long others have been down was persisted then
     bool leaving, left;
     int64_t leave_until_ms;
 
@@ -279,11 +281,12 @@ void member_free(struct member *member);
 void member_merge(struct kvs_repl *r, const struct kvs_member_record *record);
 void member_set_state(struct kvs_repl *r, struct member *member, enum kvs_member_state state);
 void member_accuse(struct kvs_repl *r, struct member *member, const struct kvs_uuid *accuser);
+int64_t member_down_ms(const struct kvs_repl *r, const struct member *member);
 bool member_is_counted(const struct kvs_repl *r, const struct member *member);
 bool member_is_reachable(const struct member *member); // alive or suspect
 struct member *member_random(struct kvs_repl *r,
                              const struct member *except); // reachable; NULL: none
-size_t member_updates(struct kvs_repl *r, const struct member *about,
+size_t member_updates(struct kvs_repl *r, const struct member *to, const struct member *news,
                       struct kvs_member_record *ret_records); // UPDATES_A_PING
 void member_list_send(struct kvs_repl *r, const struct member *to, bool want_reply);
 void member_list_send_address(struct kvs_repl *r, struct kvs_slice address, bool want_reply);
@@ -304,6 +307,7 @@ void probe_on_pong(struct kvs_repl *r, const struct kvs_repl_message *message);
 void probe_on_request(struct kvs_repl *r, const struct kvs_repl_message *message);
 void probe_send(struct kvs_repl *r, const struct member *to, struct kvs_slice address,
                 uint32_t receiver_life, uint32_t number);
+void probe_send_news(struct kvs_repl *r, const struct member *to, const struct member *news);
 
 // ---- cluster.c
 bool cluster_admit(struct kvs_repl *r, const struct kvs_repl_message *message);

@@ -25,7 +25,7 @@ void state_encode(const struct kvs_repl *r, struct kvs_buf *out)
     for (size_t i = 0; i < r->member_count; i++) {
         struct kvs_member_record record = member_record(r->members[i]);
         wire_put_member(out, &record);
-        wire_put_int(out, r->members[i]->down_since_wall_ms);
+        wire_put_int(out, member_down_ms(r, r->members[i]));
         wire_put_u8(out, r->members[i]->estranged);
     }
 }
@@ -47,14 +47,14 @@ static int get_members(struct kvs_repl *r, struct wire_reader *in)
     size_t count = wire_get_count(in, 1);
     for (size_t i = 0; i < count && !in->err; i++) {
         struct kvs_member_record record = wire_get_member(in);
-        int64_t down_since_wall_ms = wire_get_int(in);
+        int64_t down_ms = wire_get_int(in);
         bool estranged = wire_get_bool(in);
         if (in->err)
             break;
         struct member *member = member_add(r, &record);
         if (!member)
             return KVS_ERR_NOMEM;
-        member->down_since_wall_ms = down_since_wall_ms;
+        member->down_ms = down_ms;
         member->estranged = estranged;
         member->retry_at_ms = r->now_ms + 1;
     }

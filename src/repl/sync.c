@@ -97,7 +97,12 @@ static struct member *session_peer(struct kvs_repl *r)
 static void ask(struct kvs_repl *r, struct member *peer)
 {
     struct sync *sync = &r->sync;
-    size_t count = sync->queue_count < SYNC_RANGES_MAX ? sync->queue_count : SYNC_RANGES_MAX;
+    // Either side cuts what differs: each may become this many, and must find room.
+    enum { PIECES_MAX = 4 * KVS_REPL_PARTS * KVS_REPL_PARTS };
+    size_t room = (SYNC_QUEUE_MAX - sync->queue_count) / PIECES_MAX + 1;
+    size_t count = room < SYNC_RANGES_MAX ? room : SYNC_RANGES_MAX;
+    if (count > sync->queue_count)
+        count = sync->queue_count;
     struct kvs_repl_range *ranges = repl_alloc(r, count * sizeof(*ranges));
     if (!ranges)
         return;
@@ -322,18 +327,17 @@ static bool answers_are_sane(const struct sync *sync, const struct kvs_message_c
 static bool open_session(struct kvs_repl *r, const struct kvs_message_compared *body)
 {
     struct sync *sync = &r->sync;
-    if (sync->opened) {
-        // Deletions forgotten meanwhile are missing from what is compared, not from its `seen`.
-        if (body->bootstrapping || body->watermark_ms != sync->peer_watermark_ms)
-            sync->clean = false;
+    // Deletions forgotten meanwhile are missing from what is compared, not from its `seen`.
+    sync->doubtful =
+        body->bootstrapping || (sync->opened && body->watermark_ms != sync->peer_watermark_ms);
+    if (sync->doubtful)
+        sync->clean = false;
+    if (sync->opened)
         return true;
-    }
     if (!body->has_seen || kvs_seen_copy(&sync->peer_seen, &body->seen))
         return false;
     sync->opened = true;
     sync->peer_watermark_ms = body->watermark_ms;
-    if (body->bootstrapping)
-        sync->clean = false; // it has not everything that it has seen
     return true;
 }
 
@@ -402,14 +406,18 @@ static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
     kvs_assert(ours);
     struct sync *sync = &r->sync;
     const struct kvs_version *version = &ours->version;
-    if (!theirs && version->timestamp <= sync->peer_watermark_ms) {
+    bool tombstone = kvs_version_is_tombstone(version);
+    if (version->timestamp <= sync->peer_watermark_ms && !(tombstone && theirs)) {
         // Deletions go by themselves, when our watermark comes that far; so does what expires.
-        if (kvs_version_is_tombstone(version))
+        if (tombstone)
             return;
         if (is_covered(&sync->peer_seen, version, &r->seen)) {
-            if (version->expires_at == 0 ||
-                version->expires_at > r->wall_ms + r->options.skew_max_ms)
-                drop(r, ours); // the peer had it, and has forgotten its deletion
+            if (sync->doubtful ||
+                (version->expires_at != 0 && version->expires_at <= sync->peer_watermark_ms))
+                return;
+            drop(r, ours); // the peer had it, and has forgotten its deletion
+            if (theirs)
+                want(r, theirs->key);
             return;
         }
     }
@@ -417,11 +425,11 @@ static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
     sync->offered++;
 }
 
-// Theirs is newer, or ours is absent (`absent`).
-static void take(struct kvs_repl *r, const struct kvs_repl_stub *theirs, bool absent)
+// Theirs is newer, or ours is absent.
+static void take(struct kvs_repl *r, const struct kvs_repl_stub *theirs)
 {
     const struct kvs_version *version = &theirs->version;
-    bool forgotten = absent && version->timestamp <= r->watermark_ms &&
+    bool forgotten = version->timestamp <= r->watermark_ms &&
                      (kvs_version_is_removable(version, r->watermark_ms) ||
                       is_covered(&r->seen, version, &r->sync.peer_seen));
     if (!forgotten || KVS_MUTATED(r->options.mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
@@ -438,13 +446,16 @@ static void join(struct kvs_repl *r, const struct kvs_repl_compared *theirs,
         const struct kvs_repl_stub *our = b < ours->stub_count ? &ours->stubs[b] : NULL;
         int order = !their ? 1 : !our ? -1 : kvs_slice_cmp(their->key, our->key);
         if (order < 0) {
-            take(r, their, true);
+            take(r, their);
         } else if (order > 0) {
             give(r, our, NULL, offers);
         } else {
             int newer = kvs_version_cmp(&their->version, &our->version, NULL);
-            if (newer > 0)
-                take(r, their, false);
+            bool deletion = kvs_version_is_removable(&their->version, r->watermark_ms);
+            if (newer > 0 && deletion)
+                want(r, their->key);
+            else if (newer > 0)
+                take(r, their);
             else if (newer < 0)
                 give(r, our, their, offers);
         }
@@ -527,8 +538,9 @@ void sync_on_items(struct kvs_repl *r, struct member *from, const struct kvs_mes
     token->session = body->session;
     if (ours) {
         forget_wanted(sync, body->answered);
-        if (body->damaged)
-            sync->clean = false; // the peer has it, and cannot give it
+        // The peer cannot give what it has, or has forgotten it since: it is not yet here.
+        if (body->damaged || body->item_count < body->answered)
+            sync->clean = false;
         sync->fetched += body->item_count;
         sync->phase = SYNC_APPLYING;
         sync->deadline_ms = r->now_ms + 4 * REPLY_TIMEOUT_MS;

@@ -39,17 +39,6 @@ void wire_put_uuid(struct kvs_buf *out, const struct kvs_uuid *uuid)
     kvs_buf_append(out, uuid->bytes, sizeof(uuid->bytes));
 }
 
-void wire_put_version(struct kvs_buf *out, const struct kvs_version *version)
-{
-    wire_put_u8(out, version->flags);
-    wire_put_int(out, version->timestamp);
-    wire_put_uuid(out, &version->uuid);
-    wire_put_uuid(out, &version->writer.node);
-    wire_put_int(out, version->writer.joined_timestamp);
-    wire_put_uint(out, version->writer_seq);
-    wire_put_int(out, version->expires_at);
-}
-
 // A node's UUID is written once for all its lives; behind each life its spans, as gap and length.
 void wire_put_seen(struct kvs_buf *out, const struct kvs_seen *seen)
 {
@@ -169,21 +158,6 @@ struct kvs_uuid wire_get_uuid(struct wire_reader *in)
     memcpy(uuid.bytes, in->at, sizeof(uuid.bytes));
     in->at += sizeof(uuid.bytes);
     return uuid;
-}
-
-struct kvs_version wire_get_version(struct wire_reader *in)
-{
-    struct kvs_version version = {.flags = wire_get_u8(in)};
-    version.timestamp = wire_get_int(in);
-    version.uuid = wire_get_uuid(in);
-    version.writer.node = wire_get_uuid(in);
-    version.writer.joined_timestamp = wire_get_int(in);
-    version.writer_seq = wire_get_uint(in);
-    version.expires_at = wire_get_int(in);
-    if (version.timestamp <= 0 || version.expires_at < 0 ||
-        version.flags > (KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB | KVS_VERSION_CONFLICT_LOSER))
-        fail(in, KVS_ERR_SYNTAX);
-    return version;
 }
 
 // Gap and length are at least 1: spans touch neither each other nor the entry's count.

@@ -19,7 +19,6 @@ void wire_put_uint(struct kvs_buf *out, uint64_t value);
 void wire_put_int(struct kvs_buf *out, int64_t value);
 void wire_put_bytes(struct kvs_buf *out, struct kvs_slice bytes);
 void wire_put_uuid(struct kvs_buf *out, const struct kvs_uuid *uuid);
-void wire_put_version(struct kvs_buf *out, const struct kvs_version *version);
 void wire_put_seen(struct kvs_buf *out, const struct kvs_seen *seen);
 void wire_put_member(struct kvs_buf *out, const struct kvs_member_record *member);
 void wire_put_cluster(struct kvs_buf *out, const struct kvs_cluster_id *cluster);
@@ -31,7 +30,6 @@ uint32_t wire_get_u32(struct wire_reader *in);
 int64_t wire_get_int(struct wire_reader *in);
 struct kvs_slice wire_get_bytes(struct wire_reader *in, size_t size_max);
 struct kvs_uuid wire_get_uuid(struct wire_reader *in);
-struct kvs_version wire_get_version(struct wire_reader *in);
 struct kvs_seen wire_get_seen(struct wire_reader *in); // entries in the arena
 struct kvs_member_record wire_get_member(struct wire_reader *in);
 struct kvs_cluster_id wire_get_cluster(struct wire_reader *in);

@@ -16,7 +16,8 @@ static void check_cells(struct node *node)
         const struct cell *old = &node->before[k];
         const struct cell *now = &node->memory.cells[k];
         if (now->present)
-            kvs_digest_sum_add(&sum, sim_item(node, sim_key(k, buffer), now));
+            kvs_digest_sum_add(&sum, now->damaged ? node->items[k]
+                                                  : sim_item(node, sim_key(k, buffer), now));
         if (now->present && old->present && model_cmp(&now->version, &old->version) < 0)
             sim_fail(node->sim, "n%d: k%02d fell back to an older version", node->index, k);
     }
@@ -38,6 +39,16 @@ static bool is_exiled(const struct sim *sim, const struct kvs_uuid *node)
         if (kvs_uuid_cmp(&sim->exiled[i], node) == 0)
             return true;
     return false;
+}
+
+void check_found(struct node *node)
+{
+    struct model *model = &node->sim->model;
+    for (int k = 0; k < SIM_KEYS_MAX; k++)
+        for (int i = 0; i < model->count[k]; i++)
+            if (model_has(&node->disk.received, k, i) &&
+                kvs_uuid_cmp(&model->writes[k][i].version.writer.node, &node->disk.node) == 0)
+                model->writes[k][i].real = true;
 }
 
 void check_exiles(struct node *node)
@@ -66,29 +77,35 @@ static bool disk_holds(const struct disk *disk, int key, const struct kvs_versio
     return false;
 }
 
-// Did the node of this identity not count for a cluster: expired, or not one of it yet?
-static bool is_outside(const struct sim *sim, const struct kvs_uuid *node,
-                       const struct kvs_uuid *cluster)
+// Does the node not count that identity: expired, or not heard of yet?
+static bool is_outside(const struct node *node, const struct kvs_uuid *other)
 {
-    for (int i = 0; i < sim->node_count; i++)
-        if (kvs_uuid_cmp(&sim->nodes[i].disk.node, node) == 0 && !sim->nodes[i].is_copy &&
-            kvs_uuid_cmp(&sim->nodes[i].cluster, cluster) != 0)
-            return true;
-    return is_exiled(sim, node);
+    struct kvs_repl_view view;
+    if (kvs_uuid_cmp(&node->memory.node, other) == 0)
+        return false;
+    if (is_exiled(node->sim, other))
+        return true;
+    kvs_repl_view(node->repl, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(node->repl, i, &member);
+        if (kvs_uuid_cmp(&member.record.node, other) == 0)
+            return !member.counted;
+    }
+    return true;
 }
 
-// Was the write made, or is it held, by somebody who did not count?
-static bool is_of_outside(const struct sim *sim, int key, const struct kvs_version *version,
-                          const struct kvs_uuid *cluster)
+// Was the write made, or is it held, by somebody whom the node does not count?
+static bool is_of_outside(const struct node *node, int key, const struct kvs_version *version)
 {
-    if (is_outside(sim, &version->writer.node, cluster))
+    if (is_outside(node, &version->writer.node))
         return true;
-    for (int i = 0; i < sim->node_count; i++) {
-        const struct node *node = &sim->nodes[i];
-        if (is_outside(sim, &node->disk.node, cluster) &&
-            (disk_holds(&node->disk, key, version) ||
-             (node->up && disk_holds(&node->memory, key, version)) ||
-             (node->has_backup && disk_holds(&node->backup, key, version))))
+    for (int i = 0; i < node->sim->node_count; i++) {
+        const struct node *other = &node->sim->nodes[i];
+        if (is_outside(node, &other->disk.node) &&
+            (disk_holds(&other->disk, key, version) ||
+             (other->up && disk_holds(&other->memory, key, version)) ||
+             (other->has_backup && disk_holds(&other->backup, key, version))))
             return true;
     }
     return false;
@@ -99,9 +116,23 @@ void check_written(struct node *node, int key, int write)
     struct model *model = &node->sim->model;
     int deletion = model->forgotten[key] - 1;
     struct model_write *written = &model->writes[key][write];
-    if (deletion >= 0 && is_outside(node->sim, &node->memory.node, &model->forgotten_by[key]) &&
+    if (deletion >= 0 && (model->forgotten_outside[key] >> node->index & 1) != 0 &&
         model_cmp(&model->writes[key][deletion].version, &written->version) > 0)
         written->outlived = deletion;
+}
+
+static void note_forgotten(struct node *node, int key, int deletion)
+{
+    struct model *model = &node->sim->model;
+    if (model->forgotten[key] > 0 &&
+        model_cmp(&model->writes[key][deletion].version,
+                  &model->writes[key][model->forgotten[key] - 1].version) < 0)
+        return;
+    model->forgotten[key] = deletion + 1;
+    model->forgotten_outside[key] = 0;
+    for (int i = 0; i < node->sim->node_count; i++)
+        if (is_outside(node, &node->sim->nodes[i].disk.node))
+            model->forgotten_outside[key] |= UINT64_C(1) << i;
 }
 
 void check_forgotten(struct node *node, int key, const struct kvs_version *deletion)
@@ -109,11 +140,7 @@ void check_forgotten(struct node *node, int key, const struct kvs_version *delet
     struct model *model = &node->sim->model;
     int index = model_find(model, key, deletion);
     kvs_assert(index >= 0);
-    if (model->forgotten[key] == 0 ||
-        model_cmp(deletion, &model->writes[key][model->forgotten[key] - 1].version) > 0) {
-        model->forgotten[key] = index + 1;
-        model->forgotten_by[key] = node->cluster;
-    }
+    note_forgotten(node, key, index);
     for (int i = 0; i < model->count[key]; i++) {
         struct model_write *write = &model->writes[key][i];
         if (model_cmp(&write->version, deletion) >= 0)
@@ -122,7 +149,7 @@ void check_forgotten(struct node *node, int key, const struct kvs_version *delet
             model_put(&node->memory.buried, key, i);
         else if ((write->outlived < 0 ||
                   model_cmp(deletion, &model->writes[key][write->outlived].version) > 0) &&
-                 is_of_outside(node->sim, key, &write->version, &node->cluster))
+                 is_of_outside(node, key, &write->version))
             write->outlived = index;
     }
 }
@@ -136,10 +163,13 @@ static bool is_buried(const struct sim *sim, int key, int write)
     return false;
 }
 
-// Does the node, back from an exile, hold what somebody knows to be dead?
+// Does the node, back from an exile, hold what somebody knows to be dead? Or what it cannot read,
+// and so cannot forget in time?
 static bool holds_dead(const struct node *node, int key)
 {
     const struct cell *cell = &node->memory.cells[key];
+    if (cell->damaged)
+        return true;
     return cell->present && is_exiled(node->sim, &node->memory.node) &&
            is_buried(node->sim, key, model_find(&node->sim->model, key, &cell->version));
 }
@@ -206,14 +236,15 @@ static void best_on_disk(const struct disk *disk, int key, const struct kvs_vers
             *best = &disk->deferred[i].version;
 }
 
-// Has another disk forgotten `write` because everybody had it?
-static bool is_forgotten(const struct sim *sim, const struct disk *lost, int key,
-                         const struct kvs_version *write)
+// Has another disk forgotten the write because everybody had it?
+static bool is_forgotten(const struct sim *sim, const struct disk *lost, int key, int write)
 {
+    const struct kvs_version *version = &sim->model.writes[key][write].version;
     for (int i = 0; i < sim->node_count; i++) {
         const struct node *node = &sim->nodes[i];
         if (&node->disk != lost && !node->left && !node->is_copy &&
-            !node->disk.cells[key].present && kvs_version_is_removable(write, node->disk.purged_ms))
+            !node->disk.cells[key].present && model_has(&node->disk.received, key, write) &&
+            kvs_version_is_removable(version, node->disk.purged_ms))
             return true;
     }
     return false;
@@ -232,7 +263,7 @@ void check_excuse(struct sim *sim, const struct disk *lost)
             struct model_write *write = &sim->model.writes[k][i];
             bool was_there = gone || kvs_version_is_removable(&write->version, lost->purged_ms);
             if (was_there && (!best || model_cmp(&write->version, best) > 0) &&
-                !is_forgotten(sim, lost, k, &write->version))
+                !is_forgotten(sim, lost, k, i))
                 write->acked = false;
         }
     }
@@ -273,7 +304,7 @@ static bool has_all(const struct node *a, const struct node *b)
 
 static bool is_settled(const struct node *node, struct kvs_repl_view *ret_view)
 {
-    if (!node->up || node->is_copy || node->memory.deferred_count > 0)
+    if (!node->up || node->is_copy || node->memory.deferred_count > 0 || node->adopting > 0)
         return false;
     kvs_repl_view(node->repl, ret_view);
     return !ret_view->returning && !ret_view->bootstrapping &&
@@ -399,6 +430,9 @@ static bool at_peace(const struct node *node, char *why, size_t why_size)
         what = "is behind";
     else if (node->memory.deferred_count > 0)
         what = "has deferred versions";
+    for (int k = 0; k < SIM_KEYS_MAX; k++)
+        if (node->memory.cells[k].damaged)
+            what = "has damaged records";
     if (!what)
         return true;
     snprintf(why, why_size, "n%d %s", node->index, what);

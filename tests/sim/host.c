@@ -84,6 +84,7 @@ void node_init(struct sim *sim, struct node *node, int index)
 static void stop(struct node *node)
 {
     node->pending_count = 0;
+    node->adopting = 0;
     node->sync_running = false;
     kvs_repl_free(node->repl);
     node->repl = NULL;
@@ -108,7 +109,14 @@ void node_crash(struct node *node)
 {
     if (!node->up)
         return;
-    sim_trace(node->sim, node, "crashes");
+    // What was on its way may have arrived, though nobody was told.
+    bool arrived = node->sync_running && !node->sim->knobs.quiet && sim_chance(node->sim, 0.3);
+    sim_trace(node->sim, node, "crashes%s", arrived ? ", its last group on disk" : "");
+    if (arrived) {
+        struct disk swap = node->disk;
+        node->disk = node->syncing;
+        node->syncing = swap;
+    }
     stop(node);
 }
 
@@ -154,10 +162,8 @@ static void set_cell(struct node *node, int key, const struct cell *next)
     char buffer[16];
     struct kvs_slice name = sim_key(key, buffer);
     struct cell *cell = &node->memory.cells[key];
-    struct kvs_digest_sum old_item = {0};
+    struct kvs_digest_sum old_item = node->items[key];
     struct kvs_digest_sum new_item = {0};
-    if (cell->present)
-        old_item = sim_item(node, name, cell);
     if (next->present)
         new_item = sim_item(node, name, next);
     bool skipped = (node->sim->knobs.mutations & KVS_MUTATION_DIGEST_SKIPS_OVERWRITE) != 0 &&
@@ -165,8 +171,23 @@ static void set_cell(struct node *node, int key, const struct cell *next)
     if (!skipped)
         naive_digest_update(&node->digest, name, cell->present ? &old_item : NULL,
                             next->present ? &new_item : NULL);
+    if (!skipped)
+        node->items[key] = new_item;
     *cell = *next;
     node->root = naive_digest_range(&node->digest, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY);
+}
+
+// What can be read of a damaged record's version.
+static struct kvs_version known_version(const struct cell *cell)
+{
+    struct kvs_version version = cell->version;
+    if (cell->damaged)
+        version = (struct kvs_version){
+            .timestamp = version.timestamp,
+            .uuid = version.uuid,
+            .writer.joined_timestamp = version.writer.joined_timestamp,
+        };
+    return version;
 }
 
 static void rebuild_digest(struct node *node)
@@ -178,10 +199,48 @@ static void rebuild_digest(struct node *node)
         struct kvs_slice name = sim_key(k, buffer);
         if (!cell->present)
             continue;
-        struct kvs_digest_sum item = sim_item(node, name, cell);
-        naive_digest_update(&node->digest, name, NULL, &item);
+        // A damaged one is counted too, though its item cannot be right.
+        struct cell known = *cell;
+        if (cell->damaged)
+            known.version = known_version(cell);
+        node->items[k] = sim_item(node, name, &known);
+        naive_digest_update(&node->digest, name, NULL, &node->items[k]);
     }
     node->root = naive_digest_range(&node->digest, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY);
+}
+
+static void set_damage(struct disk *disk, int key, const struct kvs_version *version, bool damaged)
+{
+    struct cell *cell = &disk->cells[key];
+    if (cell->present && model_cmp(&cell->version, version) == 0)
+        cell->damaged = damaged;
+}
+
+static void set_damage_all(struct node *node, int key, bool damaged)
+{
+    struct kvs_version version = node->disk.cells[key].version;
+    set_damage(&node->disk, key, &version, damaged);
+    set_damage(&node->syncing, key, &version, damaged);
+    set_damage(&node->memory, key, &version, damaged);
+}
+
+void node_damage(struct node *node, int key)
+{
+    sim_trace(node->sim, node, "k%02d on its disk is damaged", key);
+    set_damage_all(node, key, true);
+}
+
+void node_restored(struct node *node, int key)
+{
+    set_damage_all(node, key, false);
+    if (node->up && node->memory.cells[key].present) {
+        struct cell whole = node->memory.cells[key];
+        if (kvs_version_is_removable(&whole.version, node->memory.purged_ms)) {
+            check_forgotten(node, key, &whole.version);
+            whole = (struct cell){0};
+        }
+        set_cell(node, key, &whole);
+    }
 }
 
 // ---- Commits
@@ -236,6 +295,7 @@ void node_on_sync_done(struct node *node)
     for (int i = 0; i < count; i++) {
         if (node->run == run) {
             struct kvs_repl_event event = {.type = KVS_REPL_EVENT_COMMIT, .commit = done[i].commit};
+            node->adopting -= done[i].adopts;
             if (done[i].ack_key >= 0 && done[i].commit.err == 0) {
                 struct model_write *write =
                     &node->sim->model.writes[done[i].ack_key][done[i].ack_write];
@@ -295,7 +355,8 @@ void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms)
     kvs_repl_view(node->repl, &view);
     if (node->disk_full || view.syncing)
         return;
-    bool visible = old->present && kvs_version_is_visible(&old->version, sim_wall_ms(node));
+    bool visible =
+        old->present && (old->damaged || kvs_version_is_visible(&old->version, sim_wall_ms(node)));
     if (tombstone && !visible)
         return;
     struct cell next = {.value = tombstone ? 0 : sim_below(node->sim, 1u << 20)};
@@ -320,17 +381,26 @@ static void put_aside(struct node *node, const struct log_entry *entry)
     m->deferred[m->deferred_count++] = *entry;
 }
 
+static bool has_seen(const struct disk *disk, const struct kvs_version *version)
+{
+    if (kvs_uuid_cmp(&version->writer.node, &disk->node) == 0 &&
+        kvs_dot_life(version->writer_seq) == disk->life)
+        return kvs_dot_count(version->writer_seq) <= disk->own_count;
+    return kvs_seen_covers_version(&disk->seen, version);
+}
+
 static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
                               int64_t watermark_ms, uint64_t sender_has_us, bool due)
 {
     struct cell *cell = &node->memory.cells[entry->key];
+    struct kvs_version current = known_version(cell);
     struct kvs_judgement j = {
-        .current = cell->present ? &cell->version : NULL,
+        .current = cell->present ? &current : NULL,
         .incoming = &entry->version,
         .watermark_ms = watermark_ms,
         .wall_ms = sim_wall_ms(node),
         .skew_max_ms = node->sim->knobs.skew_max_ms,
-        .seen = kvs_seen_covers_version(&node->memory.seen, &entry->version),
+        .seen = has_seen(&node->memory, &entry->version),
         .self = node->memory.node,
         .sender_has_us = sender_has_us,
         .due = due,
@@ -343,7 +413,7 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
     kvs_assert(write >= 0);
     node->sim->model.writes[entry->key][write].real = true;
     model_put(&node->memory.received, entry->key, write);
-    struct cell next = {true, entry->version, entry->value};
+    struct cell next = {true, false, entry->version, entry->value};
     struct cell none = {0};
     sim_trace(node->sim, node, "k%02d at %" PRId64 ": %s%s", entry->key,
               entry->version.timestamp - SIM_WALL_START_MS, kvs_verdict_name(verdict),
@@ -364,6 +434,14 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
     case KVS_VERDICT_DEFER:
     case KVS_VERDICT_QUARANTINE:
         put_aside(node, entry);
+        break;
+    case KVS_VERDICT_DUPLICATE:
+        if (!cell->damaged)
+            break;
+        sim_trace(node->sim, node, "k%02d is repaired", entry->key);
+        node->sim->repairs++;
+        set_cell(node, entry->key, &next);
+        node_restored(node, entry->key);
         break;
     case KVS_VERDICT_IGNORE:
         if (kvs_version_is_removable(&entry->version, watermark_ms))
@@ -422,7 +500,8 @@ static void perform_purge(struct node *node, uint64_t token, int64_t watermark_m
     for (int k = 0; k < SIM_KEYS_MAX; k++) {
         struct cell *cell = &node->memory.cells[k];
         struct cell none = {0};
-        if (!cell->present || !kvs_version_is_removable(&cell->version, watermark_ms))
+        if (!cell->present || cell->damaged ||
+            !kvs_version_is_removable(&cell->version, watermark_ms))
             continue;
         check_removed(node, k, cell, watermark_ms);
         check_forgotten(node, k, &cell->version);
@@ -526,8 +605,11 @@ static void read_log(struct node *node, const struct kvs_repl_action *action)
     r->to = run->from;
     while (r->to < run->to) {
         const struct log_entry *entry = find_dot(node, run, r->to + 1);
-        if (!entry || r->item_count == BATCH_MAX) {
-            r->overrun = !entry && r->to == run->from;
+        bool gap =
+            !entry || (node->memory.cells[entry->key].damaged &&
+                       model_cmp(&node->memory.cells[entry->key].version, &entry->version) == 0);
+        if (gap || r->item_count == BATCH_MAX) {
+            r->overrun = gap && r->to == run->from;
             r->more = !r->overrun;
             break;
         }
@@ -536,7 +618,7 @@ static void read_log(struct node *node, const struct kvs_repl_action *action)
         bool gone = !kvs_version_is_tombstone(&entry->version) &&
                     (entry->version.timestamp <= action->read_log.watermark_ms ||
                      node->sim->knobs.revisions_kept == 1);
-        if (!current && gone && !cell->present) {
+        if (!current && gone && (!cell->present || cell->damaged)) {
             r->overrun = r->to == run->from;
             r->more = !r->overrun;
             break;
@@ -559,7 +641,9 @@ static void read_keys(struct node *node, const struct kvs_repl_action *action)
     for (size_t i = 0; i < limit && r->item_count < SIM_KEYS_MAX; i++) {
         int key = key_number(action->read_keys.keys[i]);
         const struct cell *cell = &node->memory.cells[key];
-        if (cell->present)
+        if (cell->damaged)
+            r->damaged = true;
+        else if (cell->present)
             add_item(read, SIM_KEYS_MAX, key, &cell->version, cell->value);
         r->to = (uint32_t)i + 1;
     }
@@ -578,7 +662,8 @@ static void read_page(struct node *node, const struct kvs_repl_action *action)
         for (int k = 0; k < SIM_KEYS_MAX; k++) {
             const struct cell *cell = &node->memory.cells[k];
             char buffer[16];
-            if (!cell->present || sim_key(k, buffer).data[0] != action->read_page.family)
+            if (!cell->present || cell->damaged ||
+                sim_key(k, buffer).data[0] != action->read_page.family)
                 continue;
             int64_t at_ms = cell->version.timestamp;
             if (at_ms > before_ms || (at_ms == before_ms && k >= before_key))
@@ -626,9 +711,9 @@ static int range_list(void *ctx, struct kvs_slice first, struct kvs_slice end,
         char buffer[16];
         struct kvs_slice key = sim_key(k, buffer);
         const struct cell *cell = &node->memory.cells[k];
+        struct kvs_version version = known_version(cell);
         if (cell->present && kvs_slice_cmp(key, first) >= 0 &&
-            (end.size == 0 || kvs_slice_cmp(key, end) < 0) &&
-            !visit(visit_ctx, key, &cell->version))
+            (end.size == 0 || kvs_slice_cmp(key, end) < 0) && !visit(visit_ctx, key, &version))
             break;
     }
     return 0;
@@ -715,6 +800,7 @@ static void perform_notice(struct node *node, const struct kvs_repl_action *acti
             window = window || check_window(node, other, k);
         if (other)
             check_trace_difference(node, other);
+        window = window || sim->flips > 0; // a rebuilt digest cannot count it as it was
         if (!window)
             sim_fail(sim, "n%d: equal seen and watermark, different roots", node->index);
     }
@@ -742,7 +828,8 @@ static void perform(struct node *node, const struct kvs_repl_action *action)
             break;
         }
         kvs_assert(kvs_seen_adopt(&node->memory.seen, action->adopt.seen) == 0);
-        commit(node, action->adopt.token);
+        commit(node, action->adopt.token)->adopts = true;
+        node->adopting++;
         break;
     case KVS_REPL_ACTION_PROMISE:
         perform_promise(node, action->promise.token);
@@ -792,6 +879,22 @@ static void after_notices(struct node *node, bool left, bool duplicate)
     }
 }
 
+// As a scrub finds it: the core is told until it has been put right.
+static void report_damage(struct node *node)
+{
+    char buffers[SIM_KEYS_MAX][16];
+    struct kvs_slice keys[SIM_KEYS_MAX];
+    struct kvs_repl_event event = {.type = KVS_REPL_EVENT_DAMAGED, .damaged.keys = keys};
+    if (!node->up || node->sim->now_ms < node->report_at_ms)
+        return;
+    node->report_at_ms = node->sim->now_ms + 1000;
+    for (int k = 0; k < node->sim->knobs.keys; k++)
+        if (node->memory.cells[k].damaged)
+            keys[event.damaged.key_count++] = sim_key(k, buffers[k]);
+    if (event.damaged.key_count > 0)
+        node_event(node, &event);
+}
+
 void node_event(struct node *node, struct kvs_repl_event *event)
 {
     struct sim *sim = node->sim;
@@ -823,6 +926,7 @@ void node_event(struct node *node, struct kvs_repl_event *event)
         sim_push(sim, &tick);
     }
     after_notices(node, left, duplicate);
+    report_damage(node);
 }
 
 // ---- Starting
@@ -852,6 +956,7 @@ void node_start(struct node *node)
         kvs_repl_next_life(node->disk.life, wall_ms, kvs_random_u64(&sim->random.base));
     node->disk.own_count = 0;
     disk_copy(&node->memory, &node->disk);
+    check_found(node);
     int64_t floor_ms = node->disk.clock_floor_ms > node->disk.own_newest_ms
                            ? node->disk.clock_floor_ms
                            : node->disk.own_newest_ms;
@@ -894,6 +999,7 @@ void node_start(struct node *node)
         .fetch_delay_ms = 50,
         .batch_size_max = 65536,
         .push = sim->knobs.push,
+        .lives_kept = sim->knobs.lives_kept,
 #ifdef KVS_REPL_MUTATIONS
         .mutations = sim->knobs.mutations,
 #endif

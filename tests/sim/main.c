@@ -25,7 +25,7 @@ static const struct {
 
 struct totals {
     uint64_t steps, messages, bytes, writes, acked, drops, purged, deferred, conflicts, returns,
-        joins, divergences, faults, duplicates, revivals, undone;
+        joins, divergences, faults, duplicates, revivals, undone, flips, repairs, cores;
 };
 
 static void add(struct totals *t, const struct sim *s)
@@ -46,6 +46,9 @@ static void add(struct totals *t, const struct sim *s)
     t->revivals += s->revivals;
     t->undone += s->undone;
     t->duplicates += s->duplicates;
+    t->flips += s->flips;
+    t->repairs += s->repairs;
+    t->cores += s->cores;
 }
 
 static void print(const struct totals *t)
@@ -58,6 +61,8 @@ static void print(const struct totals *t)
     printf("dropped %" PRIu64 ", returns %" PRIu64 ", joins %" PRIu64 ", copies stopped %" PRIu64
            "\n",
            t->drops, t->returns, t->joins, t->duplicates);
+    printf("damaged records %" PRIu64 ", repaired %" PRIu64 "; connected cores %" PRIu64 "\n",
+           t->flips, t->repairs, t->cores);
     printf("after exiles: %" PRIu64 " versions taken from below the watermark, %" PRIu64
            " roots put right, %" PRIu64 " newer writes undone\n",
            t->revivals, t->divergences, t->undone);
@@ -152,7 +157,7 @@ int main(int argc, char **argv)
     if (!sim)
         return 1;
     if (scene || fifty_s > 0) {
-        *sim = (struct sim){0};
+        *sim = (struct sim){.trace = trace && fifty_s > 0 ? stdout : NULL};
         int result = fifty_s > 0 ? run_fifty(sim, fifty_s) : run_scene(sim, scene, golden);
         free(sim);
         return result;

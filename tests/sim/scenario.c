@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { CHURN_MS = 200, REST_PATIENCE_MS = 240000 };
+enum { CHURN_MS = 200, REST_PATIENCE_MS = 240000, CORE_PATIENCE_MS = 120000 };
 
 static void set_knobs(struct sim *sim)
 {
@@ -30,6 +30,7 @@ static void set_knobs(struct sim *sim)
     k->skew_max_ms = 500 + (int64_t)sim_below(sim, 5000);
     k->frozen_clocks = sim_chance(sim, 0.33);
     k->push = !sim_chance(sim, 0.1);
+    k->lives_kept = sim_chance(sim, 0.2) ? 1 : 0;
 }
 
 static void seed_with(struct node *node, const struct node *seed)
@@ -79,7 +80,8 @@ static struct node *random_node(struct sim *sim, bool up)
     uint64_t candidates = 0;
     for (int i = 0; i < sim->node_count; i++) {
         struct node *node = &sim->nodes[i];
-        if (!node->is_copy && !node->left && node->up == up && sim_below(sim, ++candidates) == 0)
+        if (!node->is_copy && !node->left && !sim->core[i] && node->up == up &&
+            sim_below(sim, ++candidates) == 0)
             found = node;
     }
     return found;
@@ -98,17 +100,28 @@ static void one_op(struct sim *sim)
 
 // ---- What breaks
 
+static bool is_spared(const struct sim *sim, int a, int b)
+{
+    return sim->core[a] && sim->core[b];
+}
+
 static void cut_some(struct sim *sim)
 {
-    uint64_t kind = sim_below(sim, 3);
+    uint64_t kind = sim_below(sim, 4);
     int n = sim->node_count;
     int a = (int)sim_below(sim, (uint64_t)n);
+    int b = (int)sim_below(sim, (uint64_t)n);
     sim_trace(sim, NULL, "network: %s",
-              kind == 0   ? "one way cut"
+              kind == 3   ? "one link cut"
+              : kind == 0 ? "one way cut"
               : kind == 1 ? "one node cut off"
                           : "split");
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < n; j++) {
+            if (is_spared(sim, i, j))
+                continue;
+            if (kind == 3 && ((i == a && j == b) || (i == b && j == a)))
+                sim->cut[i][j] = true;
             if (kind == 0 && i == a && sim_chance(sim, 0.7))
                 sim->cut[i][j] = true;
             if (kind == 1 && (i == a || j == a))
@@ -195,6 +208,8 @@ static bool all_is_well(const struct sim *sim)
         struct kvs_repl_view view;
         if (node->up)
             kvs_repl_view(node->repl, &view);
+        if (node->up && (int)view.member_count < sim->knobs.nodes - 1)
+            return false;
         for (size_t k = 0; node->up && k < view.member_count; k++) {
             struct kvs_repl_member_view member;
             kvs_repl_member(node->repl, k, &member);
@@ -232,7 +247,12 @@ static void jump_clock(struct sim *sim, struct node *node)
     int64_t limit_ms = sim_chance(sim, 0.03) ? 3600000 : 2 * sim->knobs.skew_max_ms;
     node->clock_offset_ms = (int64_t)sim_below(sim, (uint64_t)(2 * limit_ms + 1)) - limit_ms;
     node->clock_drift_ppm = (int64_t)sim_below(sim, 2001) - 1000;
-    sim_trace(sim, node, "clock jumps to %lld ms", (long long)node->clock_offset_ms);
+    if (!sim->knobs.frozen_clocks)
+        node->clock_frozen_ms = 0;
+    if (!sim->knobs.frozen_clocks && sim_chance(sim, 0.2))
+        node->clock_frozen_ms = sim_wall_ms(node);
+    sim_trace(sim, node, "clock jumps to %lld ms%s", (long long)node->clock_offset_ms,
+              node->clock_frozen_ms ? ", stands still" : "");
 }
 
 static void break_disk(struct sim *sim, struct node *node)
@@ -241,6 +261,41 @@ static void break_disk(struct sim *sim, struct node *node)
     node->disk_delay_ms = sim_chance(sim, 0.5) ? 3 : 800;
     sim_trace(sim, node, "disk: %s, up to %lld ms", node->disk_full ? "full" : "takes writes",
               (long long)node->disk_delay_ms);
+}
+
+static bool is_intact_elsewhere(const struct sim *sim, const struct node *node, int key)
+{
+    const struct cell *cell = &node->disk.cells[key];
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *other = &sim->nodes[i];
+        const struct cell *copy = &other->disk.cells[key];
+        if (other != node && !other->is_copy && !other->left && copy->present && !copy->damaged &&
+            model_cmp(&copy->version, &cell->version) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void flip_bit(struct sim *sim, struct node *node)
+{
+    int key = (int)sim_below(sim, (uint64_t)sim->knobs.keys);
+    const struct cell *cell = &node->disk.cells[key];
+    if (!cell->present || cell->damaged || !is_intact_elsewhere(sim, node, key))
+        return;
+    sim->flips++;
+    node_damage(node, key);
+}
+
+// The last good copy went with another disk: an operator puts it back from somewhere.
+static void restore_damaged(struct sim *sim)
+{
+    for (int i = 0; i < sim->node_count; i++)
+        for (int k = 0; k < sim->knobs.keys; k++)
+            if (sim->nodes[i].disk.cells[k].damaged &&
+                !is_intact_elsewhere(sim, &sim->nodes[i], k)) {
+                sim_trace(sim, &sim->nodes[i], "k%02d is restored by hand", k);
+                node_restored(&sim->nodes[i], k);
+            }
 }
 
 static void one_fault(struct sim *sim)
@@ -272,7 +327,7 @@ static void one_fault(struct sim *sim)
         if (up && up->disk.formatted)
             take_backup(sim, up);
     } else if (kind < 95) {
-        if (down && down->has_backup)
+        if (down && down->has_backup && sim->knobs.lives_kept == 0)
             restore_backup(sim, down);
     } else if (kind < 97) {
         if (down)
@@ -280,6 +335,12 @@ static void one_fault(struct sim *sim)
     } else if (kind < 98) {
         if (up)
             start_copy(sim, up);
+    } else if (kind == 99) {
+        for (int i = 0; i < 3; i++) {
+            struct node *flipped = random_node(sim, sim_chance(sim, 0.7));
+            if (flipped)
+                flip_bit(sim, flipped);
+        }
     } else if (kind == 98 && up && sim->node_count > 3) {
         struct kvs_repl_event event = {.type = KVS_REPL_EVENT_LEAVE};
         sim_trace(sim, up, "is told to leave");
@@ -289,7 +350,7 @@ static void one_fault(struct sim *sim)
 
 static void churn(struct sim *sim)
 {
-    if (sim->healing)
+    if (sim->healing || sim->ops_left < 0)
         return;
     if (!sim->knobs.quiet && !copy_is_up(sim) && sim_chance(sim, 0.12))
         one_fault(sim);
@@ -347,6 +408,16 @@ static bool is_stranded(const struct node *node)
     return true;
 }
 
+static void mend(struct node *node)
+{
+    node->stalled = false;
+    node->disk_full = false;
+    node->disk_delay_ms = 3;
+    node->clock_frozen_ms = 0;
+    node->clock_offset_ms = 0;
+    node->clock_drift_ppm = 0;
+}
+
 static void heal_everything(struct sim *sim)
 {
     sim_trace(sim, NULL, "all faults end");
@@ -356,12 +427,7 @@ static void heal_everything(struct sim *sim)
     sim->knobs.duplication = 0;
     for (int i = 0; i < sim->node_count && !sim->failed; i++) {
         struct node *node = &sim->nodes[i];
-        node->stalled = false;
-        node->disk_full = false;
-        node->disk_delay_ms = 3;
-        node->clock_frozen_ms = 0;
-        node->clock_offset_ms = 0;
-        node->clock_drift_ppm = 0;
+        mend(node);
         if (node->reseeded && node->up)
             node_crash(node);
         if (node->reseeded)
@@ -396,6 +462,107 @@ static void help_stranded(struct sim *sim)
     }
 }
 
+// ---- A connected core, while faults go on around it
+
+// A version from the future is current where it was written and waits everywhere else.
+static bool waits_for_its_time(const struct sim *sim)
+{
+    int64_t now_ms = SIM_WALL_START_MS + sim->now_ms + sim->knobs.skew_max_ms;
+    for (int i = 0; i < sim->node_count; i++)
+        for (int k = 0; k < sim->knobs.keys && sim->core[i]; k++)
+            if (sim->nodes[i].memory.cells[k].version.timestamp > now_ms ||
+                sim->nodes[i].memory.deferred_count > 0)
+                return true;
+    return false;
+}
+
+static bool core_is_equal(const struct sim *sim, char *why, size_t why_size)
+{
+    if (waits_for_its_time(sim))
+        return true;
+    const struct node *first = NULL;
+    for (int i = 0; i < sim->node_count; i++) {
+        if (!sim->core[i])
+            continue;
+        if (sim->nodes[i].left)
+            return true; // it had been told before
+        if (first && !check_same(first, &sim->nodes[i], why, why_size))
+            return false;
+        first = first ? first : &sim->nodes[i];
+    }
+    return true;
+}
+
+static void keep_breaking(struct sim *sim)
+{
+    if (sim->healing)
+        return;
+    if (sim_chance(sim, 0.12))
+        one_fault(sim);
+    sim_at(sim, sim->now_ms + CHURN_MS, keep_breaking);
+}
+
+// Both where it is and as a member.
+static bool knows(const struct node *node, const struct node *other)
+{
+    struct kvs_slice address = kvs_slice(&other->address, sizeof(other->address));
+    struct kvs_repl_view view;
+    kvs_repl_view(node->repl, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(node->repl, i, &member);
+        if (kvs_uuid_cmp(&member.record.node, &other->disk.node) == 0)
+            return member.record.state <= KVS_MEMBER_DEAD &&
+                   kvs_slice_eq(member.record.address, address);
+    }
+    return false;
+}
+
+static bool fits_core(const struct sim *sim, const struct node *node)
+{
+    if (node->left || node->is_copy || !node->up || node->reseeded)
+        return false;
+    for (int i = 0; i < sim->node_count; i++)
+        if (sim->core[i] && (!knows(node, &sim->nodes[i]) || !knows(&sim->nodes[i], node)))
+            return false;
+    return true;
+}
+
+// Some nodes are well from now on and see each other; no client writes any more. They must become
+// equal, whatever happens to the others and between them and the others.
+static void scenario_core(struct sim *sim)
+{
+    char why[256] = "";
+    int members = 0;
+    sim->ops_left = -1;
+    for (int i = 0; i < sim->node_count && members < (sim->knobs.nodes + 1) / 2; i++) {
+        struct node *node = &sim->nodes[i];
+        if (!fits_core(sim, node))
+            continue;
+        sim->core[i] = true;
+        members++;
+        mend(node);
+        for (int k = 0; k < sim->node_count; k++)
+            if (sim->core[k])
+                sim->cut[i][k] = sim->cut[k][i] = false;
+    }
+    if (members < 2 || copy_is_up(sim))
+        goto out;
+    sim_trace(sim, NULL, "%d nodes are well from now on", members);
+    sim->cores++;
+    keep_breaking(sim);
+    for (int64_t until_ms = sim->now_ms + CORE_PATIENCE_MS; !sim->failed;) {
+        sim_run_until(sim, sim->now_ms + 500);
+        if (core_is_equal(sim, why, sizeof(why)))
+            break;
+        if (sim->now_ms >= until_ms)
+            sim_fail(sim, "a connected core has not become equal in %d s: %s",
+                     CORE_PATIENCE_MS / 1000, why);
+    }
+out:
+    memset(sim->core, 0, sizeof(sim->core));
+}
+
 void scenario_rest(struct sim *sim)
 {
     heal_everything(sim);
@@ -408,6 +575,7 @@ void scenario_rest(struct sim *sim)
     help_stranded(sim);
     if (copy_is_up(sim))
         node_crash(&sim->nodes[sim->node_count - 1]);
+    restore_damaged(sim);
     while (!sim->failed) {
         if (check_converged(sim, why, sizeof(why))) {
             sim_trace(sim, NULL, "all are equal");
@@ -476,6 +644,8 @@ void scenario_run(struct sim *sim, uint64_t seed, unsigned mutations)
     sim_run_until(sim, sim->knobs.active_ms);
     if (apart && !sim->failed && !sim->nodes[sim->knobs.nodes - 1].seed_count)
         seed_with(&sim->nodes[sim->knobs.nodes - 1], &sim->nodes[0]);
+    if (!sim->failed && !apart && sim->knobs.nodes > 2 && sim_chance(sim, 0.3))
+        scenario_core(sim);
     if (!sim->failed)
         scenario_rest(sim);
 }

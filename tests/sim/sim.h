@@ -51,7 +51,7 @@ struct model {
     int capacity[SIM_KEYS_MAX];
     int forgotten[SIM_KEYS_MAX]; // the greatest deletion that any node forgot, by index + 1; 0:
                                  // none
-    struct kvs_uuid forgotten_by[SIM_KEYS_MAX]; // the cluster that forgot it
+    uint64_t forgotten_outside[SIM_KEYS_MAX]; // nodes whom it did not count then
 };
 
 void model_done(struct model *model);
@@ -75,6 +75,7 @@ bool model_is_over(const struct model *model, int key, const struct kvs_version 
 
 struct cell {
     bool present;
+    bool damaged; // its checksum is wrong: only key, timestamp, joined_timestamp, uuid are known
     struct kvs_version version;
     uint64_t value;
 };
@@ -109,6 +110,7 @@ struct disk {
 struct pending {
     struct kvs_repl_commit commit;
     int ack_key, ack_write; // a client waits for it; key -1: none
+    bool adopts;
 };
 
 struct sim;
@@ -127,6 +129,7 @@ struct node {
     bool sync_running;
     struct pending pending[SIM_PENDING_MAX];
     int pending_count, pending_syncing;
+    int adopting; // taken over, and the core not told yet
     uint32_t run; // counts starts: events of an earlier run are dropped
     struct kvs_repl *repl;
     struct kvs_repl_actions actions;
@@ -134,6 +137,8 @@ struct node {
     struct kvs_digest_key digest_key;
     struct kvs_stamp_clock clock;
     struct kvs_fingerprint root;
+    struct kvs_digest_sum items[SIM_KEYS_MAX]; // as the digest counts them
+    int64_t report_at_ms;                      // damaged records, again
     int64_t tick_at_ms;
     // Faults of the moment.
     int64_t clock_offset_ms;
@@ -183,6 +188,7 @@ struct sim_knobs {
     int digest_bits;
     int64_t retention_ms, expire_after_ms, promise_interval_ms, sync_interval_ms, skew_max_ms;
     bool frozen_clocks, push;
+    uint32_t lives_kept;
     bool quiet; // no faults at all
     bool no_rest;
     unsigned mutations;
@@ -201,6 +207,7 @@ struct sim {
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; // [from][to]
     struct model model;
     bool healing;             // no new faults
+    bool core[SIM_NODES_MAX]; // faults spare these, and what lies between them
     struct kvs_uuid gone[16]; // identities whose disks are lost: an operator removes them
     int gone_count;
     int ops_left;
@@ -216,7 +223,7 @@ struct sim {
     char failure[1024];
     // Counters.
     uint64_t steps, messages, bytes, writes, acked, drops, purged, deferred, conflicts, returns,
-        joins, divergences, dead_declared, faults, duplicates;
+        joins, divergences, dead_declared, faults, duplicates, flips, repairs, cores;
 };
 
 // ---- world.c
@@ -243,7 +250,9 @@ void node_event(struct node *node, struct kvs_repl_event *event);
 void node_on_sync_done(struct node *node);
 void node_on_read(struct node *node, struct sim_read *read);
 void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms);
-void node_format(struct node *node); // an empty disk with a new identity
+void node_damage(struct node *node, int key);   // its record on the disk
+void node_restored(struct node *node, int key); // a damaged record has been put right by hand
+void node_format(struct node *node);            // an empty disk with a new identity
 void read_free(struct sim_read *read);
 void disk_copy(struct disk *to, const struct disk *from);
 void disk_done(struct disk *disk);
@@ -261,6 +270,7 @@ void check_trace_difference(const struct node *a, const struct node *b);
 void check_removed(struct node *node, int key, const struct cell *cell, int64_t upto_ms);
 // `deletion` is forgotten by the node: it will not beat what arrives from now on.
 void check_forgotten(struct node *node, int key, const struct kvs_version *deletion);
+void check_found(struct node *node);  // what is on its disk at a start was durable
 void check_exiles(struct node *node); // whom has it stopped counting?
 // A write was made: perhaps by an exile who cannot know of a deletion that was forgotten before.
 void check_written(struct node *node, int key, int write);

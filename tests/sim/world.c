@@ -9,7 +9,9 @@
 void sim_init(struct sim *sim, uint64_t seed)
 {
     *sim = (struct sim){.seed = seed, .next_address = 1};
-    kvs_random_seeded_init(&sim->random, seed * 0x9e3779b97f4a7c15u + 1);
+    // Far from each other, whatever the generator makes of neighbours.
+    uint64_t state = (seed ^ seed >> 32) * 0xd6e8feb86659fd93u;
+    kvs_random_seeded_init(&sim->random, (state ^ state >> 32) * 0xd6e8feb86659fd93u);
 }
 
 static void event_done(struct sim_event *event)

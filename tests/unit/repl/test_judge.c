@@ -24,6 +24,22 @@ static void a_deleted_version_does_not_come_back(void **state)
     assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY);
 }
 
+static void a_deleted_version_does_not_win_over_an_older_one_that_was_taken_since(void **state)
+{
+    (void)state;
+    struct kvs_version revived = {.timestamp = 40};
+    struct kvs_version dead = {.timestamp = 60};
+    struct kvs_judgement j = with(&revived, &dead);
+    j.seen = true;
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_IGNORE);
+    assert_false(j.conflict);
+    j.due = true; // counted as seen when it was put aside
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY);
+    j.due = false;
+    dead.flags = KVS_VERSION_TOMBSTONE; // a deletion may always come back
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_REMOVE);
+}
+
 static void a_write_that_nobody_saw_is_kept(void **state)
 {
     (void)state;
@@ -92,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deleted_version_does_not_come_back),
+        cmocka_unit_test(a_deleted_version_does_not_win_over_an_older_one_that_was_taken_since),
         cmocka_unit_test(a_write_that_nobody_saw_is_kept),
         cmocka_unit_test(a_late_deletion_takes_effect_and_goes_at_once),
         cmocka_unit_test(the_future_waits),
