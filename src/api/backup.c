@@ -220,10 +220,10 @@ static int read_input(struct kvs_api_call *call, struct backups_input *input)
     if (err || !params[CURSOR].found)
         return err;
     err = kvs_api_cursor_parse(call, params[CURSOR].value, &input->cursor);
-    return err == KVS_ERR_INVALID || (!err && input->cursor.size > NAME_PARAM_MAX)
-               ? kvs_api_fail(call, KVS_ERR_INVALID,
-                              "The cursor is none of this listing: pass \"next\" as it came.")
-               : err;
+    if (!err && input->cursor.size > NAME_PARAM_MAX)
+        err = kvs_api_fail(call, KVS_ERR_INVALID,
+                           "The cursor is none of this listing: pass \"next\" as it came.");
+    return err;
 }
 
 void kvs_api_backup_list(struct kvs_api_call *call)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `kvs restore`: a key's earlier version on a node, or, with --data-dir, a backup into a new folder.
+// `kvs restore`: a key's earlier version on a node, or, with --data-dir, a backup into a new
+// folder.
 #include "cmd/client_args.h"
 #include "cmd/restore_backup.h"
 #include "cmd/restore_key.h"
@@ -14,9 +15,8 @@ static int run_restore(const struct kvs_args *args)
     }
     for (size_t i = 0; i < sizeof(of_keys) / sizeof(of_keys[0]); i++)
         if (kvs_args_value(args, of_keys[i]))
-            return kvs_cmd_usage_error(args->command,
-                                       "--%s is for keys, --data-dir for backups: not both",
-                                       of_keys[i]);
+            return kvs_cmd_usage_error(
+                args->command, "--%s is for keys, --data-dir for backups: not both", of_keys[i]);
     return kvs_cmd_restore_backup(args);
 }
 
@@ -24,7 +24,8 @@ static const struct kvs_cmd_option restore_options[] = {
     {"rev", 0, "N", "Which version: 1 is the newest, 2 (the default) the one before"},
     {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (default: the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version"},
-    {"data-dir", 'd', "DIR", "Restore a backup: the folder to make; it must not exist, or be empty"},
+    {"data-dir", 'd', "DIR",
+     "Restore a backup: the folder to make; it must not exist, or be empty"},
     {"as-new-writes", 0, NULL,
      "Every value of the backup becomes a new write of now and wins over the cluster's"},
     KVS_CMD_CLIENT_OPTIONS,

@@ -86,9 +86,11 @@ void kvs_group_delete_due(struct kvs_group *group, int64_t due_ms, struct kvs_sl
 
 int64_t kvs_group_due_ms(const struct kvs_group *group, const struct kvs_version *version)
 {
-    if (kvs_version_is_tombstone(version))
-        return version->timestamp + group->node->options.tombstone_retention_ms;
-    return version->expires_at;
+    if (!kvs_version_is_tombstone(version))
+        return version->expires_at;
+    // In a cluster the watermark decides, whatever this node's retention is or becomes.
+    return version->timestamp +
+           (group->node->ledger ? 0 : group->node->options.tombstone_retention_ms);
 }
 
 static void put_record(struct kvs_group *group, struct kvs_slice key,

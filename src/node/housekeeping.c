@@ -94,8 +94,8 @@ int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)
 // ---- The rounds' parts
 
 struct purge {
-    int64_t until_ms;          // entries due by then are looked at
-    int64_t expiries_until_ms; // those of expiring versions by then
+    int64_t until_ms;    // entries due by then are looked at
+    bool expiries_alone; // not deletions
     int64_t watermark_ms;
     size_t count_max;
 };
@@ -139,7 +139,7 @@ static int collect_due(struct kvs_node *node, const struct purge *purge, struct 
             break;
         set_next(batch, kvs_store_iter_key(iter));
         struct kvs_slice kind = kvs_store_iter_value(iter);
-        if (kind.size == 1 && kind.data[0] == KVS_DUE_EXPIRY && due_ms > purge->expiries_until_ms)
+        if (purge->expiries_alone && (kind.size != 1 || kind.data[0] != KVS_DUE_EXPIRY))
             continue;
         size_t i = batch->count++;
         memcpy(batch->keys[i], key.data, key.size);
@@ -184,7 +184,7 @@ static int purge_due(struct kvs_node *node)
     KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
     struct kvs_housekeeper *housekeeper = node->housekeeper;
     int64_t now_ms = kvs_clock_wall_ms(node->options.clock);
-    const struct purge purge = {now_ms, now_ms, INT64_MIN, PURGES_MAX};
+    const struct purge purge = {now_ms, node->ledger != NULL, INT64_MIN, PURGES_MAX};
     if (!batch)
         return KVS_ERR_NOMEM;
     batch->next = KVS_SLICE_EMPTY;
@@ -200,16 +200,12 @@ static int purge_due(struct kvs_node *node)
     return err;
 }
 
-// A deletion is due its retention after its time: so all up to the watermark are due by then.
 static int purge_below(struct kvs_node *node, int64_t watermark_ms)
 {
     KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
-    int64_t until_ms = 0;
+    const struct purge purge = {watermark_ms, false, watermark_ms, SIZE_MAX};
     if (!batch)
         return KVS_ERR_NOMEM;
-    if (__builtin_add_overflow(watermark_ms, node->options.tombstone_retention_ms, &until_ms))
-        until_ms = INT64_MAX;
-    const struct purge purge = {until_ms, watermark_ms, watermark_ms, SIZE_MAX};
     batch->next = KVS_SLICE_EMPTY;
     return purge_from(node, &purge, batch);
 }

@@ -2,6 +2,7 @@
 // What the ledger leaves in the store between two runs (KVS_FAMILY_META, docs/formats/record.md):
 //
 //   "seen"                                   ->  docs/formats/replication-state.md
+//   "due"                                    ->  empty: deletions are due at their timestamp
 //   "deferred/"  timestamp u64be | uuid 16   ->  codec in replica_op.c
 //   "digest"                                 ->  check of the PRF key u64be | checkpoint
 //                                                (docs/formats/digest-checkpoint.md)
@@ -19,8 +20,15 @@
 static const struct kvs_slice key_seen = KVS_SLICE("seen");
 static const struct kvs_slice prefix_deferred = KVS_SLICE("deferred/");
 static const struct kvs_slice key_digest = KVS_SLICE("digest");
+static const struct kvs_slice key_due = KVS_SLICE("due");
 
-enum { ENTRY_MAX = 256, SEEN_SIZE_MAX = 4 << 20, CHECKPOINT_MAX = 1 << 30, REPLAYED_MAX = 1 << 20 };
+enum {
+    ENTRY_MAX = 256,
+    SEEN_SIZE_MAX = 4 << 20,
+    CHECKPOINT_MAX = 1 << 30,
+    REPLAYED_MAX = 1 << 20,
+    MIGRATION_BATCH = 1000
+};
 
 // ---- Seen, and what is deferred
 
@@ -74,6 +82,86 @@ static int load(struct kvs_ledger *ledger)
     return err ? err : load_deferred(ledger);
 }
 
+// ---- Due entries of a node that was alone
+
+struct migration {
+    struct kvs_ledger *ledger;
+    struct kvs_store_batch *batch;
+    struct kvs_buf key;
+    size_t count;
+};
+
+static int flush_migration(struct migration *m)
+{
+    int err =
+        m->count > 0 ? kvs_store_write(m->ledger->node->store, m->batch, KVS_DURABILITY_SYNC) : 0;
+    kvs_store_batch_clear(m->batch);
+    m->count = 0;
+    return err;
+}
+
+// Alone, a deletion is due when its retention has passed; in a cluster when the watermark has.
+static int migrate_entry(struct migration *m, struct kvs_slice entry_key)
+{
+    struct kvs_node *node = m->ledger->node;
+    int64_t due_ms = 0;
+    struct kvs_slice key;
+    struct kvs_current current;
+    if (!kvs_time_key_decode(entry_key, &due_ms, &key) || key.size > KVS_KEY_SIZE_MAX)
+        return 0; // looking at it reports the damage
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK, .prefix_only = true};
+    KVS_CLEANUP(kvs_store_iter_freep)
+    struct kvs_store_iter *iter = kvs_store_iter_new(node->store, kvs_node_family(key), &options);
+    int err = iter ? kvs_node_current_at(node, iter, key, &current) : KVS_ERR_NOMEM;
+    if (err == KVS_ERR_NOMEM || err == KVS_ERR_IO)
+        return err;
+    if (err || current.damaged || !kvs_version_is_tombstone(&current.version) ||
+        due_ms == current.version.timestamp)
+        return 0;
+    kvs_buf_clear(&m->key);
+    kvs_due_key_encode(&m->key, current.version.timestamp, key);
+    if (m->key.err)
+        return m->key.err;
+    kvs_store_batch_put(m->batch, KVS_FAMILY_DUE, kvs_buf_slice(&m->key), KVS_SLICE_EMPTY);
+    kvs_store_batch_delete(m->batch, KVS_FAMILY_DUE, entry_key);
+    return ++m->count < MIGRATION_BATCH ? 0 : flush_migration(m);
+}
+
+static int migrate_all(struct migration *m)
+{
+    struct kvs_store *store = m->ledger->node->store;
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    KVS_CLEANUP(kvs_store_iter_freep)
+    struct kvs_store_iter *iter = kvs_store_iter_new(store, KVS_FAMILY_DUE, &options);
+    if (!iter || !m->batch)
+        return KVS_ERR_NOMEM;
+    for (kvs_store_iter_seek(iter, KVS_SLICE_EMPTY); kvs_store_iter_valid(iter);
+         kvs_store_iter_next(iter)) {
+        int err = migrate_entry(m, kvs_store_iter_key(iter));
+        if (err)
+            return err;
+    }
+    int err = kvs_store_iter_error(iter);
+    kvs_store_batch_put(m->batch, KVS_FAMILY_META, key_due, KVS_SLICE_EMPTY);
+    m->count++;
+    return err ? err : flush_migration(m);
+}
+
+static int migrate_due(struct kvs_ledger *ledger)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(ENTRY_MAX);
+    int err = kvs_store_get(ledger->node->store, KVS_FAMILY_META, key_due, KVS_READ_DISK, &value);
+    if (err != KVS_ERR_NOT_FOUND)
+        return err;
+    struct migration m = {.ledger = ledger,
+                          .batch = kvs_store_batch_new(ledger->node->store),
+                          .key = KVS_BUF_INIT(KVS_REPL_KEY_MAX + 64)};
+    err = migrate_all(&m);
+    kvs_store_batch_free(m.batch);
+    kvs_buf_done(&m.key);
+    return err;
+}
+
 // ---- A new life
 
 // The life that ended is a writer like any other from now on.
@@ -125,6 +213,8 @@ int kvs_ledger_new(struct kvs_node *node, struct kvs_ledger **ret_ledger)
     kvs_buf_init(&ledger->scrub_cursor, 2 * KVS_DIGEST_RECORD_KEY_MAX);
     (void)pthread_mutex_init(&ledger->lock, NULL); // cannot fail with default attributes
     int err = load(ledger);
+    if (!err)
+        err = migrate_due(ledger);
     if (!err)
         err = begin_life(ledger);
     if (err) {

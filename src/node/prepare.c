@@ -200,9 +200,12 @@ static int prepare_purge_replicated(struct kvs_group *group, struct kvs_write *w
     else if (current && has_payload(&current->version) &&
              !kvs_version_is_visible(&current->version, group->now_ms))
         kvs_group_put_stub(group, &write->effect, current);
-    if (!err && (write->effect.removed || due_ms != write->due_ms))
-        kvs_group_delete_due(group, write->due_ms, write->key);
-    return err;
+    if (err || (!write->effect.removed && due_ms == write->due_ms))
+        return err;
+    kvs_group_delete_due(group, write->due_ms, write->key);
+    if (!write->effect.removed && due_ms != 0)
+        kvs_group_put_due(group, due_ms, write->key, !kvs_version_is_tombstone(&current->version));
+    return 0;
 }
 
 static int prepare_purge(struct kvs_group *group, struct kvs_write *write,

@@ -437,6 +437,26 @@ static void deletions_are_forgotten_when_all_have_them(void **state)
     wait_for_equal(c, 0, 1);
 }
 
+static void a_node_that_was_alone_brings_its_deletions_along(void **state)
+{
+    struct cluster *c = *state;
+    c->peers[0].options.cluster = NULL;
+    up(c, 0);
+    put_at(c, 0, "gone", "1");
+    delete_at(c, 0, "gone");
+    down(c, 0);
+    c->peers[0].options.cluster = &c->peers[0].cluster_options;
+    form(c, 2);
+    wait_for_equal(c, 0, 1);
+    assert_int_equal(count_records(c, 1), 1);
+    for (int i = 0; i < 6; i++) {
+        atomic_fetch_add(&c->clock.wall_ms, TEST_RETENTION_MS / 4);
+        (void)usleep(300000);
+    }
+    WAIT_FOR(count_records(c, 0) == 0 && count_records(c, 1) == 0);
+    assert_int_equal(kvs_metrics_counter(c->metrics, KVS_METRIC_DIVERGENCES), 0);
+}
+
 static void a_version_from_the_future_waits(void **state)
 {
     struct cluster *c = *state;
@@ -682,6 +702,7 @@ int main(void)
         TEST(a_tie_is_decided_alike_and_its_loser_is_kept),
         TEST(two_nodes_with_data_that_meet_lose_nothing),
         TEST(deletions_are_forgotten_when_all_have_them),
+        TEST(a_node_that_was_alone_brings_its_deletions_along),
         TEST(a_version_from_the_future_waits),
         TEST(a_damaged_record_is_repaired_from_a_peer),
         TEST(a_copied_directory_is_told_to_stop),
