@@ -23,6 +23,7 @@ struct list_input {
     struct kvs_node_scan scan; // but for the visitors
     uint32_t limit;
     bool values;
+    bool expires;
 };
 
 struct page {
@@ -58,6 +59,14 @@ static void make_room(struct page *page, struct kvs_slice key, struct kvs_slice 
     kvs_api_body_allow(page->call, page->body->size + key.size * ESCAPED + json.size + MEMBERS);
 }
 
+static void append_expiry(struct page *page, const struct kvs_version *version)
+{
+    if (!page->input->expires || version->expires_at == 0)
+        return;
+    kvs_buf_append_slice(page->body, KVS_SLICE(",\"expires_timestamp\":"));
+    kvs_buf_append_i64(page->body, version->expires_at);
+}
+
 static bool visit_key(void *ctx, struct kvs_slice key, const struct kvs_version *version,
                       struct kvs_slice json)
 {
@@ -72,6 +81,7 @@ static bool visit_key(void *ctx, struct kvs_slice key, const struct kvs_version 
     kvs_json_write_string(body, key);
     kvs_buf_append_char(body, ',');
     kvs_api_append_version(body, version);
+    append_expiry(page, version);
     if (page->input->values) {
         kvs_buf_append_slice(body, KVS_SLICE(",\"data\":"));
         kvs_buf_append_slice(body, json);
@@ -105,6 +115,11 @@ static bool visit_pair(void *ctx, struct kvs_slice key, const struct kvs_version
     kvs_json_write_string(body, key);
     kvs_buf_append_slice(body, KVS_SLICE(",\"stored_value\":"));
     kvs_api_append_record(body, version, json);
+    if (page->input->expires && version->expires_at != 0) {
+        body->size--; // opens the record again
+        append_expiry(page, version);
+        kvs_buf_append_char(body, '}');
+    }
     kvs_buf_append_char(body, '}');
     return true;
 }
@@ -226,11 +241,11 @@ static int read_delimiter(struct kvs_api_call *call, const struct kvs_api_param 
 
 static int read_list_input(struct kvs_api_call *call, struct list_input *input)
 {
-    enum { PREFIX, DELIMITER, VALUES, LIMIT, CURSOR, COUNT };
+    enum { PREFIX, DELIMITER, VALUES, EXPIRES, LIMIT, CURSOR, COUNT };
     struct kvs_api_param params[COUNT] = {
         [PREFIX] = {.name = "prefix"}, [DELIMITER] = {.name = "delimiter"},
-        [VALUES] = {.name = "values"}, [LIMIT] = {.name = "limit"},
-        [CURSOR] = {.name = "cursor"},
+        [VALUES] = {.name = "values"}, [EXPIRES] = {.name = "expires"},
+        [LIMIT] = {.name = "limit"},   [CURSOR] = {.name = "cursor"},
     };
     int err = kvs_api_query(call, params, COUNT);
     if (!err)
@@ -239,6 +254,8 @@ static int read_list_input(struct kvs_api_call *call, struct list_input *input)
         err = read_delimiter(call, &params[DELIMITER], &input->scan.delimiter);
     if (!err)
         err = kvs_api_param_bool(call, &params[VALUES], &input->values);
+    if (!err)
+        err = kvs_api_param_bool(call, &params[EXPIRES], &input->expires);
     if (!err)
         err = kvs_api_param_limit(call, &params[LIMIT], &input->limit);
     if (!err)
@@ -299,11 +316,10 @@ static int behind(struct kvs_api_call *call, struct kvs_slice end_key, struct kv
 
 static int read_range_input(struct kvs_api_call *call, struct list_input *input)
 {
-    enum { START, END, LIMIT, CURSOR, COUNT };
+    enum { START, END, EXPIRES, LIMIT, CURSOR, COUNT };
     struct kvs_api_param params[COUNT] = {
-        [START] = {.name = "start_key"},
-        [END] = {.name = "end_key"},
-        [LIMIT] = {.name = "limit"},
+        [START] = {.name = "start_key"}, [END] = {.name = "end_key"},
+        [EXPIRES] = {.name = "expires"}, [LIMIT] = {.name = "limit"},
         [CURSOR] = {.name = "cursor"},
     };
     int err = kvs_api_query(call, params, COUNT);
@@ -315,6 +331,8 @@ static int read_range_input(struct kvs_api_call *call, struct list_input *input)
         input->scan.first = params[START].value;
         err = behind(call, params[END].value, &input->scan.end);
     }
+    if (!err)
+        err = kvs_api_param_bool(call, &params[EXPIRES], &input->expires);
     if (!err)
         err = kvs_api_param_limit(call, &params[LIMIT], &input->limit);
     if (!err)

@@ -151,3 +151,22 @@ def test_default_ttl_holds_for_a_put_that_names_none(make_node):
     wait_until(gone(node, "default"), "the default's end")
     for key in ("zero", "empty", "long", "wrapped", "wrapped-zero"):
         assert node.get(f"/kv/{key}").status == 200, key
+
+
+def test_listings_and_ranges_tell_when_a_record_expires_if_asked(node, prefix):
+    before = time.time() * 1000
+    node.put(key_path(f"{prefix}/a") + "?ttl=1h", 1)
+    node.put(key_path(f"{prefix}/b"), 2)
+    after = time.time() * 1000
+    listing = f"{key_path(prefix)}/?values=1"
+    bounds = f"/kv/_range?start_key={prefix}/a&end_key={prefix}/b"
+    for more, told in (("&expires=1", True), ("&expires=0", False), ("", False)):
+        first, second = node.get(listing + more).json()["keys"]
+        pairs = [pair["stored_value"] for pair in node.get(bounds + more).json()["pairs"]]
+        for one in (first, pairs[0]):
+            assert ("expires_timestamp" in one) is told
+            assert not told or before + 3_599_000 <= one["expires_timestamp"] <= after + 3_601_000
+            assert one["data"] == 1
+        for other in (second, pairs[1]):
+            assert "expires_timestamp" not in other and other["data"] == 2
+    assert node.get(listing + "&expires=maybe").status == 400
