@@ -112,21 +112,41 @@ int kvs_args_parse(const struct kvs_command *command, int argc, char **argv,
         int index =
             option >= OPTION_FIRST ? option - OPTION_FIRST : find_letter(command, count, option);
         kvs_assert(index >= 0);
+        if (ret_args->given_count == KVS_CMD_GIVEN_MAX)
+            return kvs_cmd_usage_error(command, "more than %d options", KVS_CMD_GIVEN_MAX);
         ret_args->values[index] = optarg ? optarg : "";
+        ret_args->given[ret_args->given_count++] =
+            (struct kvs_cmd_given){index, ret_args->values[index]};
     }
     ret_args->operands = argv + optind;
     ret_args->operand_count = argc - optind;
     return check_operand_count(ret_args);
 }
 
-const char *kvs_args_value(const struct kvs_args *args, const char *name)
+static int find_option(const struct kvs_args *args, const char *name)
 {
     const struct kvs_cmd_option *options = args->command->body->options;
-    for (size_t i = 0; options && options[i].name; i++) {
+    for (int i = 0; options && options[i].name; i++) {
         if (strcmp(options[i].name, name) == 0)
-            return args->values[i];
+            return i;
     }
     kvs_assert(!"the command has that option");
+    return -1;
+}
+
+const char *kvs_args_value(const struct kvs_args *args, const char *name)
+{
+    return args->values[find_option(args, name)];
+}
+
+const char *kvs_args_each(const struct kvs_args *args, const char *name, size_t *at)
+{
+    int option = find_option(args, name);
+    while (*at < args->given_count) {
+        const struct kvs_cmd_given *given = &args->given[(*at)++];
+        if (given->option == option)
+            return given->value;
+    }
     return NULL;
 }
 

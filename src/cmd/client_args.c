@@ -20,17 +20,59 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-// Cuts the text at its commas, in place.
-static size_t split_urls(char *text, const char *ret_urls[static URLS_MAX])
+struct urls {
+    const char *items[URLS_MAX];
+    size_t count; // URLS_MAX + 1: more than there is room for
+    char *texts[KVS_CMD_GIVEN_MAX];
+    size_t text_count;
+};
+
+static void urls_donep(struct urls *urls)
 {
-    size_t count = 0;
+    for (size_t i = 0; i < urls->text_count; i++)
+        free(urls->texts[i]);
+}
+
+// Adds what stands between the commas of the text. False: out of memory.
+static bool add_urls(struct urls *urls, const char *list)
+{
+    char *text = strdup(list);
     char *rest = NULL;
+    if (!text)
+        return false;
+    urls->texts[urls->text_count++] = text;
     for (char *url = strtok_r(text, ", ", &rest); url; url = strtok_r(NULL, ", ", &rest)) {
-        if (count == URLS_MAX)
-            return URLS_MAX + 1;
-        ret_urls[count++] = url;
+        if (urls->count >= URLS_MAX)
+            urls->count = URLS_MAX + 1;
+        else
+            urls->items[urls->count++] = url;
     }
-    return count;
+    return true;
+}
+
+// Every --url, else KVS_URL.
+static int find_urls(const struct kvs_args *args, struct urls *ret_urls)
+{
+    const char *from_environment = environment("KVS_URL");
+    const char *list;
+    bool given = false;
+    bool good = true;
+    for (size_t at = 0; good && (list = kvs_args_each(args, "url", &at));) {
+        given = true;
+        good = add_urls(ret_urls, list);
+    }
+    if (!given && from_environment) {
+        given = true;
+        good = add_urls(ret_urls, from_environment);
+    }
+    if (!good) {
+        kvs_cmd_error("out of memory");
+        return KVS_EXIT_FAILED;
+    }
+    if (given && (ret_urls->count == 0 || ret_urls->count > URLS_MAX))
+        return kvs_cmd_usage_error(args->command, "%s names no URL, or more than %d of them",
+                                   kvs_args_value(args, "url") ? "--url" : "KVS_URL", URLS_MAX);
+    return KVS_EXIT_OK;
 }
 
 static void close_file(FILE *file)
@@ -112,34 +154,55 @@ static void find_tls(const struct kvs_args *args, struct kvs_client_options *opt
     options->tls_skip_verify = kvs_args_flag(args, "insecure");
 }
 
-int kvs_cmd_client_open(const struct kvs_args *args, struct kvs_client **ret_client)
+int kvs_cmd_client_open_with(const struct kvs_args *args, const struct kvs_client_options *options,
+                             struct kvs_client **ret_client)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf token = KVS_BUF_INIT(TOKEN_SIZE_MAX + (64 << 10));
-    const char *urls[URLS_MAX];
-    struct kvs_client_options options = {.urls = urls};
+    KVS_CLEANUP(urls_donep) struct urls urls = {.count = 0};
     int code = find_token(args, &token);
+    if (code == KVS_EXIT_OK && !options->urls)
+        code = find_urls(args, &urls);
     if (code != KVS_EXIT_OK)
         return code;
-    options.token = token.data && token.data[0] ? token.data : NULL;
-    find_tls(args, &options);
-    const char *url = value_or_environment(args, "url", "KVS_URL");
-    KVS_CLEANUP(kvs_freep) char *text = strdup(url ? url : "");
-    if (!text) {
-        kvs_cmd_error("out of memory");
-        return KVS_EXIT_FAILED;
+    struct kvs_client_options all = *options;
+    all.token = token.data && token.data[0] ? token.data : NULL;
+    find_tls(args, &all);
+    if (!all.urls) {
+        all.urls = urls.items;
+        all.url_count = urls.count;
     }
-    options.url_count = split_urls(text, urls);
-    if (url && (options.url_count == 0 || options.url_count > URLS_MAX))
-        return kvs_cmd_usage_error(args->command, "'%s' is no list of 1 to %d URLs", url, URLS_MAX);
     struct kvs_client_error error;
-    *ret_client = kvs_client_new(&options, &error);
+    *ret_client = kvs_client_new(&all, &error);
     return *ret_client ? KVS_EXIT_OK : kvs_cmd_client_error(&error);
 }
 
-static enum kvs_exit_code exit_code_of(enum kvs_client_code code)
+int kvs_cmd_client_open(const struct kvs_args *args, struct kvs_client **ret_client)
+{
+    const struct kvs_client_options options = {0};
+    return kvs_cmd_client_open_with(args, &options, ret_client);
+}
+
+int kvs_cmd_each_url(const struct kvs_args *args, int (*visit)(void *context, const char *url),
+                     void *context)
+{
+    KVS_CLEANUP(urls_donep) struct urls urls = {.count = 0};
+    int code = find_urls(args, &urls);
+    if (code == KVS_EXIT_OK && urls.count == 0)
+        return visit(context, NULL);
+    int worst = code;
+    for (size_t i = 0; code == KVS_EXIT_OK && i < urls.count; i++) {
+        int one = visit(context, urls.items[i]);
+        worst = one > worst ? one : worst;
+    }
+    return worst;
+}
+
+enum kvs_exit_code kvs_cmd_exit_code(enum kvs_client_code code)
 {
     switch (code) {
     case KVS_CLIENT_OK:
+    case KVS_CLIENT_END:
+    case KVS_CLIENT_NOT_MODIFIED:
         return KVS_EXIT_OK;
     case KVS_CLIENT_INVALID:
         return KVS_EXIT_USAGE;
@@ -155,10 +218,14 @@ static enum kvs_exit_code exit_code_of(enum kvs_client_code code)
     case KVS_CLIENT_RATE_LIMITED:
     case KVS_CLIENT_UNAVAILABLE:
         return KVS_EXIT_LATER;
+    case KVS_CLIENT_GONE:
+        return KVS_EXIT_GONE;
     case KVS_CLIENT_NOMEM:
     case KVS_CLIENT_BROKEN:
     case KVS_CLIENT_TOO_LARGE:
     case KVS_CLIENT_UNEXPECTED:
+    case KVS_CLIENT_CONFLICT:
+    case KVS_CLIENT_TIMEOUT:
         break;
     }
     return KVS_EXIT_FAILED;
@@ -185,7 +252,7 @@ int kvs_cmd_client_error(const struct kvs_client_error *error)
         kvs_cmd_error("%s (request %s)", error->message, error->request_id);
     else
         kvs_cmd_error("%s%s", error->message, hint);
-    return exit_code_of(error->code);
+    return kvs_cmd_exit_code(error->code);
 }
 
 int kvs_cmd_print(const struct kvs_buf *out)

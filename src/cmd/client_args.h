@@ -10,7 +10,7 @@
 
 // Rows for the option table of every client command.
 #define KVS_CMD_CLIENT_OPTIONS                                                                     \
-    {"url", 'u', "URL[,URL]", "The node; of several the first that can be reached"},               \
+    {"url", 'u', "URL[,URL]", "The node; with several of them one that can be reached"},           \
         {"token", 't', "TOKEN", "Shows in the process list: prefer --token-file or KVS_TOKEN"},    \
         {"token-file", 0, "FILE", "Take the token from the first line of FILE"},                   \
         {"cacert", 0, "FILE", "https: trust the certificates in FILE, not the system's"},          \
@@ -25,7 +25,9 @@
 #define KVS_CMD_CLIENT_DETAILS                                                                     \
     "Without --url the node is $KVS_URL, else http://127.0.0.1:8080; without a token it is\n"      \
     "$KVS_TOKEN, and $KVS_CACERT, $KVS_CLIENT_CERT and $KVS_CLIENT_KEY stand for the options of\n" \
-    "https. On a terminal the output is made for people, into a pipe it is the bare result.\n"
+    "https. On a terminal the output is made for people (NO_COLOR turns colours off), into a "     \
+    "pipe\n"                                                                                       \
+    "it is the bare result.\n"
 
 enum kvs_cmd_output {
     KVS_CMD_OUTPUT_HUMAN, // stdout is a terminal
@@ -37,6 +39,17 @@ enum kvs_cmd_output kvs_cmd_output(const struct kvs_args *args);
 // A client for the node that the options or the environment name. KVS_EXIT_OK, or another code
 // after saying why on stderr. Free *ret_client with kvs_client_free.
 int kvs_cmd_client_open(const struct kvs_args *args, struct kvs_client **ret_client);
+
+// The same with options of the command's own: the token is added, and the URLs unless it has some.
+int kvs_cmd_client_open_with(const struct kvs_args *args, const struct kvs_client_options *options,
+                             struct kvs_client **ret_client);
+
+// Calls `visit` for each URL that the options or the environment name (NULL: none, so the default);
+// it returns an exit code, and the greatest of them is returned.
+int kvs_cmd_each_url(const struct kvs_args *args, int (*visit)(void *context, const char *url),
+                     void *context);
+
+enum kvs_exit_code kvs_cmd_exit_code(enum kvs_client_code code);
 
 // "kvs: …" on stderr; returns the exit code for it.
 int kvs_cmd_client_error(const struct kvs_client_error *error);

@@ -15,7 +15,7 @@ enum kvs_exit_code {
 #undef KVS_EXIT
 };
 
-enum { KVS_CMD_OPTIONS_MAX = 32 };
+enum { KVS_CMD_OPTIONS_MAX = 32, KVS_CMD_GIVEN_MAX = 128 };
 
 // One option of a command. `--help` needs no row: every command has it.
 struct kvs_cmd_option {
@@ -25,10 +25,18 @@ struct kvs_cmd_option {
     const char *help;
 };
 
+// An option as it stood on the command line.
+struct kvs_cmd_given {
+    int option; // position in the command's options
+    const char *value;
+};
+
 struct kvs_args {
     const struct kvs_command *command;
-    const char
-        *values[KVS_CMD_OPTIONS_MAX]; // by position in the command's options; NULL = not given
+    const char *values[KVS_CMD_OPTIONS_MAX]; // by position in the command's options, the last one
+                                             // given; NULL = not given
+    struct kvs_cmd_given given[KVS_CMD_GIVEN_MAX]; // all of them, in order
+    size_t given_count;
     char **operands;
     int operand_count; // within the command's bounds
 };
@@ -74,6 +82,9 @@ int kvs_args_parse(const struct kvs_command *command, int argc, char **argv,
 // The value of the command's option `name` (asserted to be one); NULL when it was not given.
 const char *kvs_args_value(const struct kvs_args *args, const char *name);
 bool kvs_args_flag(const struct kvs_args *args, const char *name);
+// For options that may stand more than once: `for (size_t at = 0; (value = kvs_args_each(…,
+// &at));)`.
+const char *kvs_args_each(const struct kvs_args *args, const char *name, size_t *at);
 
 // ---- Messages
 
@@ -86,6 +97,7 @@ int kvs_cmd_usage_error(const struct kvs_command *command, const char *format, .
 // ---- Help (cmd_help.c)
 
 void kvs_help_print(void);                                      // the overview, to stdout
+extern const char kvs_help_tasks[];                             // `kvs help tasks` (tasks.c)
 void kvs_help_print_command(const struct kvs_command *command); // one command, to stdout
 
 #endif

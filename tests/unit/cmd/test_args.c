@@ -17,7 +17,7 @@ static const struct kvs_command command = {
 static int parse_of(const struct kvs_command *of, struct kvs_args *ret_args, bool *ret_help,
                     int count, const char **words)
 {
-    static char *argv[16];
+    static char *argv[KVS_CMD_GIVEN_MAX + 8];
     argv[0] = (char *)"probe";
     for (int i = 0; i < count; i++)
         argv[i + 1] = (char *)words[i];
@@ -56,6 +56,24 @@ static void takes_short_options_and_equals_signs(void **state)
     assert_int_equal(parse(&args, &help, "--url=y", "a"), KVS_EXIT_OK);
     assert_string_equal(kvs_args_value(&args, "url"), "y");
     assert_false(kvs_args_flag(&args, "json"));
+}
+
+static void an_option_may_stand_more_than_once(void **state)
+{
+    (void)state;
+    struct kvs_args args;
+    bool help;
+    size_t at = 0;
+    assert_int_equal(parse(&args, &help, "-u", "x", "a", "--force", "--url=y", "b"), KVS_EXIT_OK);
+    assert_string_equal(kvs_args_value(&args, "url"), "y"); // the last one
+    assert_string_equal(kvs_args_each(&args, "url", &at), "x");
+    assert_string_equal(kvs_args_each(&args, "url", &at), "y");
+    assert_null(kvs_args_each(&args, "url", &at));
+    const char *many[KVS_CMD_GIVEN_MAX + 2];
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(many); i++)
+        many[i] = "-j";
+    assert_int_equal(parse_of(&command, &args, &help, (int)KVS_ARRAY_SIZE(many), many),
+                     KVS_EXIT_USAGE);
 }
 
 static void leaves_everything_behind_two_dashes_alone(void **state)
@@ -127,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sorts_options_and_operands_in_any_order),
         cmocka_unit_test(takes_short_options_and_equals_signs),
+        cmocka_unit_test(an_option_may_stand_more_than_once),
         cmocka_unit_test(leaves_everything_behind_two_dashes_alone),
         cmocka_unit_test(refuses_what_it_does_not_know),
         cmocka_unit_test(counts_the_operands),
