@@ -6,6 +6,7 @@
 
 #include "cmd/client_args.h"
 #include "cmd/show.h"
+#include "cmd/style.h"
 #include "codec/json.h"
 
 enum { SHOWN_SIZE_MAX = 512 << 20, REVISION_MAX = 1000 };
@@ -13,12 +14,16 @@ enum { SHOWN_SIZE_MAX = 512 << 20, REVISION_MAX = 1000 };
 static void show_for_people(struct kvs_buf *out, const char *key,
                             const struct kvs_client_record *record)
 {
+    bool coloured = kvs_style_is_wanted(STDOUT_FILENO);
+    const char *faint = kvs_style_begin(coloured, KVS_STYLE_FAINT);
+    const char *end = kvs_style_end(coloured, KVS_STYLE_FAINT);
     char updated[KVS_SHOW_TIME_SIZE];
     kvs_show_time(record->version.timestamp_ms, updated);
-    kvs_buf_append_str(out, "key      ");
-    kvs_show_text(out, kvs_slice_from_str(key));
-    kvs_buf_printf(out, "\nversion  %s\nupdated  %s\n\n", record->version.uuid, updated);
-    kvs_show_json(out, kvs_slice(record->json, record->json_size));
+    kvs_buf_printf(out, "%skey      %s", faint, end);
+    kvs_style_append(out, coloured, KVS_STYLE_HEADING, kvs_slice_from_str(key));
+    kvs_buf_printf(out, "\n%sversion  %s%s\n%supdated  %s%s\n\n", faint, end, record->version.uuid,
+                   faint, end, updated);
+    kvs_show_json(out, coloured, kvs_slice(record->json, record->json_size));
 }
 
 static void show_as_json(struct kvs_buf *out, const char *key,

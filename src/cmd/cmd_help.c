@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `kvs help [COMMAND]` and `kvs version`: texts made from the tables.
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
@@ -61,6 +62,7 @@ void kvs_help_print(void)
           "  kvs get greeting\n"
           "  curl http://127.0.0.1:8080/kv/greeting\n"
           "  kvs stop node1\n"
+          "  kvs help tasks              Find a key, undo a bad write, move data, and so on\n"
           "\n"
           "CONFIG is the path of a YAML file, with or without '.yaml', or the name of a node that\n"
           "'kvs status' lists. A file that does not exist is created with commented defaults.\n",
@@ -97,6 +99,10 @@ static int run_help(const struct kvs_args *args)
         kvs_help_print();
         return KVS_EXIT_OK;
     }
+    if (strcmp(args->operands[0], "tasks") == 0) {
+        fputs(kvs_help_tasks, stdout);
+        return KVS_EXIT_OK;
+    }
     const struct kvs_command *command = kvs_command_find(args->operands[0]);
     if (!command)
         return kvs_command_unknown(args->operands[0]);
@@ -106,7 +112,9 @@ static int run_help(const struct kvs_args *args)
 
 const struct kvs_command_body kvs_cmd_help = {
     .run = run_help,
-    .details = "Without COMMAND it lists all commands and the exit codes.\n",
+    .details =
+        "Without COMMAND it lists all commands and the exit codes; 'kvs help tasks' shows how\n"
+        "everyday tasks are done.\n",
 };
 
 static int run_version(const struct kvs_args *args)

@@ -7,6 +7,7 @@
 
 #include "cmd/client_args.h"
 #include "cmd/show.h"
+#include "cmd/style.h"
 #include "cmd/table.h"
 #include "codec/json.h"
 
@@ -44,14 +45,17 @@ static void show_plain(struct kvs_buf *out, const struct kvs_client_entry *entry
 }
 
 // "2026-11-23 04:27:46  key  value", the value cut at the terminal's edge.
-static void show_for_people(struct kvs_buf *out, const struct kvs_client_entry *entry,
-                            size_t key_columns, size_t columns)
+static void show_for_people(struct kvs_buf *out, bool coloured,
+                            const struct kvs_client_entry *entry, size_t key_columns,
+                            size_t columns)
 {
     char updated[KVS_SHOW_TIME_SIZE] = "";
     if (!entry->is_prefix)
         kvs_show_time(entry->version.timestamp_ms, updated);
-    kvs_buf_printf(out, "%-*s  ", KVS_SHOW_TIME_SIZE - 1, updated);
-    kvs_show_text(out, kvs_slice_from_str(entry->key));
+    kvs_buf_printf(out, "%s%-*s%s  ", kvs_style_begin(coloured, KVS_STYLE_FAINT),
+                   KVS_SHOW_TIME_SIZE - 1, updated, kvs_style_end(coloured, KVS_STYLE_FAINT));
+    kvs_style_append(out, coloured, entry->is_prefix ? KVS_STYLE_PREFIX : KVS_STYLE_PLAIN,
+                     kvs_slice_from_str(entry->key));
     if (entry->json) {
         size_t width = kvs_table_width(entry->key);
         size_t padding = key_columns > width ? key_columns - width : 0;
@@ -73,20 +77,22 @@ static int show_page(enum kvs_cmd_output output, const struct kvs_client_listing
             key_columns = width;
     }
     size_t columns = output == KVS_CMD_OUTPUT_HUMAN ? terminal_columns() : 0;
+    bool coloured = kvs_style_is_wanted(STDOUT_FILENO);
     for (size_t i = 0; i < page->entry_count; i++) {
         const struct kvs_client_entry *entry = &page->entries[i];
         if (output == KVS_CMD_OUTPUT_JSON)
             show_as_json(&out, entry);
         else if (output == KVS_CMD_OUTPUT_HUMAN)
-            show_for_people(&out, entry, key_columns, columns);
+            show_for_people(&out, coloured, entry, key_columns, columns);
         else
             show_plain(&out, entry);
     }
     return kvs_cmd_print(&out);
 }
 
+// `found`: entries shown before.
 static int list(const struct kvs_args *args, struct kvs_client *client, const char *prefix,
-                uint64_t limit)
+                uint64_t found, uint64_t limit)
 {
     enum kvs_cmd_output output = kvs_cmd_output(args);
     struct kvs_client_listing page = {0};
@@ -110,7 +116,7 @@ static int list(const struct kvs_args *args, struct kvs_client *client, const ch
         left -= page.entry_count < left ? page.entry_count : left;
         code = show_page(output, &page);
     } while (code == KVS_EXIT_OK && page.next && left > 0 && fflush(stdout) == 0);
-    if (output == KVS_CMD_OUTPUT_HUMAN && left == (limit > 0 ? limit : UINT64_MAX))
+    if (output == KVS_CMD_OUTPUT_HUMAN && found == 0 && left == (limit > 0 ? limit : UINT64_MAX))
         fprintf(stderr, "no keys%s%s\n", *prefix ? " under " : "", prefix);
     else if (output == KVS_CMD_OUTPUT_HUMAN && page.next)
         fprintf(stderr, "and more: raise --limit\n");
@@ -118,10 +124,32 @@ static int list(const struct kvs_args *args, struct kvs_client *client, const ch
     return code;
 }
 
-// "app" and "app/" both mean what lies under app.
-static char *prefix_of(const struct kvs_args *args)
+// Of a word without a slash at its end also the key of that very name: "app", and what lies under
+// it.
+static int list_exact(const struct kvs_args *args, struct kvs_client *client, const char *key,
+                      uint64_t *ret_found)
 {
-    const char *word = args->operand_count > 0 ? args->operands[0] : "";
+    const struct kvs_client_range_options options = {.start_key = key, .end_key = key, .limit = 1};
+    struct kvs_client_listing page;
+    struct kvs_client_error error;
+    if (kvs_client_range(client, &options, &page, &error) != KVS_CLIENT_OK)
+        return kvs_cmd_client_error(&error);
+    int code = KVS_EXIT_OK;
+    *ret_found = page.entry_count;
+    if (page.entry_count > 0) {
+        struct kvs_client_entry entry = page.entries[0];
+        if (!kvs_args_flag(args, "values"))
+            entry.json = NULL;
+        const struct kvs_client_listing one = {.entries = &entry, .entry_count = 1};
+        code = show_page(kvs_cmd_output(args), &one);
+    }
+    kvs_client_listing_done(&page);
+    return code;
+}
+
+// "app" and "app/" both mean what lies under app.
+static char *prefix_of(const char *word)
+{
     size_t size = strlen(word);
     while (size > 0 && word[size - 1] == '/')
         size--;
@@ -131,21 +159,33 @@ static char *prefix_of(const struct kvs_args *args)
     return prefix;
 }
 
+static int list_word(const struct kvs_args *args, struct kvs_client *client, uint64_t limit)
+{
+    const char *word = args->operand_count > 0 ? args->operands[0] : "";
+    KVS_CLEANUP(kvs_freep) char *prefix = prefix_of(word);
+    if (!prefix) {
+        kvs_cmd_error("out of memory");
+        return KVS_EXIT_FAILED;
+    }
+    uint64_t found = 0;
+    int code = KVS_EXIT_OK;
+    if (*word && strlen(prefix) > strlen(word))
+        code = list_exact(args, client, word, &found);
+    if (code != KVS_EXIT_OK || (limit > 0 && found >= limit))
+        return code;
+    return list(args, client, prefix, found, limit > 0 ? limit - found : 0);
+}
+
 static int run_ls(const struct kvs_args *args)
 {
     const char *limit_text = kvs_args_value(args, "limit");
     uint64_t limit = 0;
     if (limit_text && (!kvs_slice_to_u64(kvs_slice_from_str(limit_text), &limit) || limit == 0))
         return kvs_cmd_usage_error(args->command, "--limit '%s' is no number above 0", limit_text);
-    KVS_CLEANUP(kvs_freep) char *prefix = prefix_of(args);
-    if (!prefix) {
-        kvs_cmd_error("out of memory");
-        return KVS_EXIT_FAILED;
-    }
     struct kvs_client *client = NULL;
     int code = kvs_cmd_client_open(args, &client);
     if (code == KVS_EXIT_OK)
-        code = list(args, client, prefix, limit);
+        code = list_word(args, client, limit);
     kvs_client_free(client);
     return code;
 }
@@ -164,7 +204,8 @@ const struct kvs_command_body kvs_cmd_ls = {
     .details =
         "Lists what lies under PREFIX in byte order, as a file system would: keys, and with a\n"
         "slash at their end the prefixes of deeper ones. PREFIX counts in whole segments: app\n"
-        "does not show app2. With --json one object a line, into a pipe one key a line, with\n"
+        "does not show app2. Without a slash at its end it also shows the key of that very name.\n"
+        "With --json one object a line, into a pipe one key a line, with\n"
         "--values a tab and the value behind it.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"

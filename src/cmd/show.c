@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/utf8.h"
+#include "cmd/style.h"
 
 void kvs_show_time(int64_t unix_ms, char ret_text[static KVS_SHOW_TIME_SIZE])
 {
@@ -76,17 +77,38 @@ static size_t skip_space(struct kvs_slice json, size_t at)
     return at;
 }
 
-void kvs_show_json(struct kvs_buf *out, struct kvs_slice json)
+// The index behind the token that begins at `at`: a string, a bracket, or a number or literal.
+static size_t token_end(struct kvs_slice json, size_t at)
+{
+    if (json.data[at] == '"')
+        return string_end(json, at);
+    if (strchr("{}[],:", json.data[at]))
+        return at + 1;
+    while (at < json.size && !is_space(json.data[at]) && !strchr("{}[],:\"", json.data[at]))
+        at++;
+    return at;
+}
+
+static enum kvs_style token_style(char first, bool is_key)
+{
+    if (first == '"')
+        return is_key ? KVS_STYLE_KEY : KVS_STYLE_STRING;
+    return strchr("{}[],:", first) ? KVS_STYLE_PLAIN : KVS_STYLE_LITERAL;
+}
+
+void kvs_show_json(struct kvs_buf *out, bool coloured, struct kvs_slice json)
 {
     size_t depth = 0;
     for (size_t at = skip_space(json, 0); at < json.size && !out->err;) {
         char c = json.data[at];
-        size_t end = c == '"' ? string_end(json, at) : at + 1;
+        size_t end = token_end(json, at);
         bool closes = c == '}' || c == ']';
         size_t next = skip_space(json, end);
+        bool is_key = next < json.size && json.data[next] == ':';
         if (closes && depth > 0)
             new_line(out, --depth);
-        kvs_show_text(out, kvs_slice(json.data + at, end - at));
+        kvs_style_append(out, coloured, token_style(c, is_key),
+                         kvs_slice(json.data + at, end - at));
         if ((c == '{' || c == '[') && next < json.size &&
             (json.data[next] == '}' || json.data[next] == ']')) {
             kvs_buf_append_char(out, json.data[next]); // empty: stays in one piece

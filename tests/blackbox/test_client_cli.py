@@ -39,7 +39,7 @@ def on_terminal(node, tmp_path):
     """The same with stdout and stdin on a terminal; returns what a person sees."""
     def run(*arguments):
         master, slave = pty.openpty()
-        env = {**clean_environment(tmp_path), "KVS_URL": node.url, "TZ": "UTC"}
+        env = {**clean_environment(tmp_path), "KVS_URL": node.url, "TZ": "UTC", "TERM": "xterm", "NO_COLOR": "1"}
         with subprocess.Popen([binary(), *arguments], stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=env,
                               cwd=tmp_path) as process:
             os.close(slave)
@@ -295,7 +295,15 @@ def test_ls_lists_children_one_a_line(kvs, tree):
     assert result.code == 0
     assert result.out.decode().splitlines() == [f"{tree}/{k}" for k in ("a", "a/", "a2", "z", "ä/")]
     assert kvs("ls", f"{tree}/").out == result.out
-    assert kvs("ls", f"{tree}/a").out.decode().splitlines() == [f"{tree}/{k}" for k in ("a/b", "a/b/", "a/d")]
+    assert kvs("ls", f"{tree}/a/").out.decode().splitlines() == [f"{tree}/{k}" for k in ("a/b", "a/b/", "a/d")]
+
+
+def test_ls_without_a_slash_shows_the_key_of_that_name_too(kvs, tree):
+    assert kvs("ls", f"{tree}/a").out.decode().splitlines() == [f"{tree}/{k}" for k in ("a", "a/b", "a/b/", "a/d")]
+    assert kvs("ls", f"{tree}/a2").out.decode().splitlines() == [f"{tree}/a2"]
+    assert kvs("ls", f"{tree}/a", "--limit", "1").out.decode().splitlines() == [f"{tree}/a"]
+    assert kvs("ls", f"{tree}/a2", "--values").out.decode() == f'{tree}/a2\t{{"k":"a2"}}\n'
+    assert json.loads(kvs("ls", f"{tree}/a2", "--json").out).keys() == {"path", "uuid", "timestamp"}
 
 
 def test_ls_all_lists_everything_below(kvs, tree):
@@ -304,12 +312,12 @@ def test_ls_all_lists_everything_below(kvs, tree):
 
 
 def test_ls_with_values_puts_a_tab_between(kvs, tree):
-    lines = kvs("ls", f"{tree}/a", "--all", "--values").out.decode().splitlines()
+    lines = kvs("ls", f"{tree}/a/", "--all", "--values").out.decode().splitlines()
     assert lines == [f'{tree}/{k}\t{{"k":"{k}"}}' for k in ("a/b", "a/b/c", "a/d")]
 
 
 def test_ls_as_json_is_one_object_a_line(kvs, node, tree):
-    lines = [json.loads(line) for line in kvs("ls", f"{tree}/a", "--json", "--values").out.splitlines()]
+    lines = [json.loads(line) for line in kvs("ls", f"{tree}/a/", "--json", "--values").out.splitlines()]
     records = [{"path": f"{tree}/{k}", **node.get(key_path(f"{tree}/{k}")).json()} for k in ("a/b", "a/d")]
     assert lines == [records[0], {"prefix": f"{tree}/a/b/"}, records[1]]
 

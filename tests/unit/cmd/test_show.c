@@ -15,6 +15,16 @@
         assert_string_equal(out.data, expected);                                                   \
     } while (0)
 
+static void show_json(struct kvs_buf *out, struct kvs_slice json)
+{
+    kvs_show_json(out, false, json);
+}
+
+static void show_coloured(struct kvs_buf *out, struct kvs_slice json)
+{
+    kvs_show_json(out, true, json);
+}
+
 static void text_keeps_what_is_printable(void **state)
 {
     (void)state;
@@ -35,14 +45,22 @@ static void text_escapes_what_steers_a_terminal(void **state)
 static void json_is_indented_and_nothing_else_changes(void **state)
 {
     (void)state;
-    assert_shows(kvs_show_json, "1.0", "1.0");
-    assert_shows(kvs_show_json, "\"a,b:{[\\\"]}\\\\\"", "\"a,b:{[\\\"]}\\\\\"");
-    assert_shows(kvs_show_json, "{}", "{}");
-    assert_shows(kvs_show_json, "[ ]", "[]");
-    assert_shows(kvs_show_json, " [1,[],{}, \"x\"] ", "[\n  1,\n  [],\n  {},\n  \"x\"\n]");
-    assert_shows(kvs_show_json, "{\"b\":1,\"a\":{\"c\":[true,null]},\"b\":2}",
+    assert_shows(show_json, "1.0", "1.0");
+    assert_shows(show_json, "\"a,b:{[\\\"]}\\\\\"", "\"a,b:{[\\\"]}\\\\\"");
+    assert_shows(show_json, "{}", "{}");
+    assert_shows(show_json, "[ ]", "[]");
+    assert_shows(show_json, " [1,[],{}, \"x\"] ", "[\n  1,\n  [],\n  {},\n  \"x\"\n]");
+    assert_shows(show_json, "{\"b\":1,\"a\":{\"c\":[true,null]},\"b\":2}",
                  "{\n  \"b\": 1,\n  \"a\": {\n    \"c\": [\n      true,\n      null\n    ]\n  },\n "
                  " \"b\": 2\n}");
+}
+
+static void json_tokens_are_coloured_whole_and_only_if_wanted(void **state)
+{
+    (void)state;
+    assert_shows(show_coloured, "{\"a:b\":-1.5e3,\"c\":[true,\"x\\\"y\"]}",
+                 "{\n  \x1b[36m\"a:b\"\x1b[0m: \x1b[35m-1.5e3\x1b[0m,\n  \x1b[36m\"c\"\x1b[0m: "
+                 "[\n    \x1b[35mtrue\x1b[0m,\n    \x1b[32m\"x\\\"y\"\x1b[0m\n  ]\n}");
 }
 
 static void a_start_is_cut_at_its_columns(void **state)
@@ -87,6 +105,7 @@ int main(void)
         cmocka_unit_test(text_keeps_what_is_printable),
         cmocka_unit_test(text_escapes_what_steers_a_terminal),
         cmocka_unit_test(json_is_indented_and_nothing_else_changes),
+        cmocka_unit_test(json_tokens_are_coloured_whole_and_only_if_wanted),
         cmocka_unit_test(a_start_is_cut_at_its_columns),
         cmocka_unit_test(time_is_local),
     };
