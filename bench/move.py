@@ -58,8 +58,8 @@ def main():
             for name in ("a", "b"):
                 (folder / name).mkdir()
                 node = Kvs(folder / name, ALL_CORES, binary)
-                node.start()
                 nodes.append(node)
+                node.start()
             urls = [f"http://127.0.0.1:{node.port}" for node in nodes]
             files = {name: folder / f"{name}.ndjson" for name in ("in", "a", "b")}
             generate(files["in"], options.records, options.value_size)

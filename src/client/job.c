@@ -20,8 +20,8 @@ static uint64_t read_count(const struct kvs_json *root, const char *const *names
 static void read_progress(const struct kvs_json *root, struct kvs_client_memory *memory,
                           struct kvs_client_job *job)
 {
-    static const char *const done_names[] = {"deleted", "done", "count", NULL};
-    static const char *const total_names[] = {"total", "count", NULL};
+    static const char *const done_names[] = {"deleted", "records", NULL};
+    static const char *const total_names[] = {"total", "records", NULL};
     const char *state = "";
     const char *detail = "";
     job->done = read_count(root, done_names);
@@ -29,9 +29,11 @@ static void read_progress(const struct kvs_json *root, struct kvs_client_memory 
     (void)kvs_client_read_text(kvs_json_member(root, "state"), memory, &state);
     if (!kvs_client_read_text(kvs_json_member(root, "error"), memory, &detail))
         (void)kvs_client_read_text(kvs_json_member(root, "detail"), memory, &detail); // or stays ""
-    if (strcmp(state, "done") == 0 || strcmp(state, "finished") == 0)
+    if (strcmp(state, "cancelled") == 0)
+        detail = "it was cancelled";
+    if (strcmp(state, "done") == 0)
         job->state = KVS_CLIENT_JOB_DONE;
-    else if (strcmp(state, "failed") == 0)
+    else if (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0)
         job->state = KVS_CLIENT_JOB_FAILED;
     else
         job->state = KVS_CLIENT_JOB_RUNNING;

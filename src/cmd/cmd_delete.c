@@ -90,13 +90,13 @@ static void sleep_ms(int64_t ms)
 }
 
 static int wait_for_job(const struct kvs_args *args, struct kvs_client *client,
-                        struct kvs_client_job *job)
+                        struct kvs_client_job *job, uint64_t total)
 {
     struct kvs_progress progress;
     struct kvs_client_error error;
     kvs_progress_begin(&progress, "deleted", kvs_args_flag(args, "quiet"));
     for (int64_t pause_ms = POLL_FIRST_MS; job->state == KVS_CLIENT_JOB_RUNNING;) {
-        kvs_progress_update(&progress, job->done, job->done, job->total);
+        kvs_progress_update(&progress, job->done, job->done, total);
         sleep_ms(pause_ms);
         pause_ms = 2 * pause_ms < POLL_MAX_MS ? 2 * pause_ms : POLL_MAX_MS;
         if (kvs_client_job_refresh(client, job, &error) != KVS_CLIENT_OK) {
@@ -130,7 +130,8 @@ static int delete_tree(const struct kvs_args *args, struct kvs_client *client)
         kvs_cmd_error("there is nothing under %s", prefix);
         return KVS_EXIT_NOT_FOUND;
     }
-    if (!is_confirmed(args, job.done)) {
+    uint64_t total = job.done;
+    if (!is_confirmed(args, total)) {
         kvs_cmd_error("nothing was deleted");
         return KVS_EXIT_FAILED;
     }
@@ -140,7 +141,7 @@ static int delete_tree(const struct kvs_args *args, struct kvs_client *client)
         printf("%s\n", job.url);
         return KVS_EXIT_OK;
     }
-    return wait_for_job(args, client, &job);
+    return wait_for_job(args, client, &job, total);
 }
 
 static int run_delete(const struct kvs_args *args)

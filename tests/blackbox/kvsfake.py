@@ -202,7 +202,7 @@ class FakeNode:
         key = path[4:]
         below = [k for k in self.data if k.startswith(key)] if key.endswith("/") else []
         if key.endswith("/") and query.get("dry_run") == "1":
-            call.answer(200, {"count": len(below)})
+            call.answer(200, {"prefix": key, "dry_run": True, "records": len(below)})
         elif key.endswith("/") and query.get("recursive") == "1":
             self.job = {"state": "running", "deleted": 0, "total": len(below), "step": max(1, len(below) // 3),
                         "end": "done", **(self.job or {})}

@@ -80,6 +80,13 @@ def test_a_job_that_fails_is_exit_9_with_the_reason(kvs, fake):
     assert result.code == 9 and "no space left" in result.err
 
 
+def test_a_job_that_somebody_cancels_is_exit_9(kvs, fake):
+    fake.store("a/1", 1)
+    fake.job = {"end": "cancelled"}
+    result = kvs("delete", "-r", "a")
+    assert result.code == 9 and "cancelled" in result.err
+
+
 def test_a_job_can_be_left_to_the_node(kvs, fake):
     fake.store("a/1", 1)
     assert kvs("delete", "-r", "a", "--no-wait").out.decode() == f"{fake.url}/jobs/1\n"

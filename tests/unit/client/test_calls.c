@@ -246,7 +246,7 @@ static void a_subtree_is_deleted_by_a_job_that_tells_how_far_it_is(void **state)
 {
     (void)state;
     const char *answers[] = {
-        answer(OK_HEAD, "{\"count\":12}"),
+        answer(OK_HEAD, "{\"prefix\":\"a b/\",\"dry_run\":true,\"records\":12}"),
         answer("HTTP/1.1 202 Accepted\r\nLocation: /jobs/7\r\n", "{\"state\":\"running\"}"),
         answer(OK_HEAD, "{\"state\":\"running\",\"deleted\":5,\"total\":12}"),
         answer(OK_HEAD, "{\"state\":\"done\",\"deleted\":12,\"total\":12}"),
