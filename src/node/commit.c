@@ -11,7 +11,7 @@
 // writable again. What a failed sync left behind is unknown, so the state is then read anew and the
 // cache emptied.
 #include "base/assert.h"
-#include "node/group.h"
+#include "node/audit_internal.h"
 
 #include <pthread.h>
 
@@ -122,6 +122,8 @@ static int resume_store(struct kvs_committer *committer)
     struct kvs_commit_state state;
     if (!err)
         err = kvs_node_load_state(node, &state);
+    if (!err)
+        err = kvs_node_audit_reload(node->audit);
     if (err)
         return err;
     // The clock only rises, whatever was lost.
@@ -154,6 +156,7 @@ static void begin_group(struct kvs_committer *committer)
     group->bytes = 0;
     memset(group->overlay, 0, sizeof(group->overlay));
     kvs_store_batch_clear(group->batch);
+    kvs_node_audit_begin(committer->node->audit, group);
 }
 
 static void prepare(struct kvs_committer *committer, struct kvs_write *write)
@@ -168,7 +171,9 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
     } else if (committer->failed) {
         write->err = committer->failed;
     } else {
-        kvs_group_prepare(&committer->group, write);
+        if (write->op != KVS_WRITE_AUDIT && write->op != KVS_WRITE_AUDIT_SEAL)
+            kvs_group_prepare(&committer->group, write);
+        kvs_node_audit_prepare(committer->node->audit, write);
     }
 }
 
@@ -195,12 +200,18 @@ static int commit(struct kvs_committer *committer)
     if (group->change_count == 0)
         return 0;
     kvs_node_put_state(group->batch, &group->key, &group->state);
+    int err = kvs_node_audit_finish(node->audit);
+    if (err)
+        return err;
     int64_t start_ns = kvs_clock_mono_ns(node->options.clock);
-    int err = kvs_store_write(node->store, group->batch, node->options.durability);
+    err = kvs_store_write(node->store, group->batch,
+                          kvs_node_audit_needs_sync(node->audit) ? KVS_DURABILITY_SYNC
+                                                                 : node->options.durability);
     if (err) {
         fail_store(committer, err);
         return err;
     }
+    kvs_node_audit_committed(node->audit);
     kvs_metrics_observe_ns(node->options.metrics, KVS_METRIC_COMMIT_DURATION,
                            kvs_clock_mono_ns(node->options.clock) - start_ns);
     kvs_metrics_add(node->options.metrics, KVS_METRIC_COMMITS, 1);
@@ -254,8 +265,11 @@ static struct kvs_write *run_group(struct kvs_committer *committer, struct kvs_w
     if (!err) {
         publish(committer->node, first);
     } else {
-        for (struct kvs_write *write = first; write; write = write->next)
+        kvs_node_audit_dropped(committer->node->audit);
+        for (struct kvs_write *write = first; write; write = write->next) {
             write->err = write->err ? write->err : err;
+            write->audited = false;
+        }
     }
     answer_all(first);
     return rest;

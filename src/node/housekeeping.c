@@ -4,7 +4,7 @@
 // that mostly sleeps; it changes nothing itself but asks the commit thread (INV-5). Nothing due,
 // nothing written: an idle node stays idle.
 #include "base/assert.h"
-#include "node/node_internal.h"
+#include "node/audit_internal.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -174,6 +174,8 @@ int kvs_node_housekeep(struct kvs_node *node)
     // Each part does what it can: a damaged record must not let the log grow for ever.
     int first_err = purge_due(node);
     int err = may_go_on(node) ? trim_log(node) : 0;
+    first_err = first_err ? first_err : err;
+    err = may_go_on(node) ? kvs_node_audit_seal_if_due(node) : 0;
     first_err = first_err ? first_err : err;
     err = may_go_on(node) ? compact_time_index(node) : 0;
     return first_err ? first_err : err;

@@ -2,7 +2,7 @@
 // Opening, closing and the state of a node. The order of opening is the order of dependence: store,
 // meta, cache, commit thread, housekeeping; closing goes the other way.
 #include "base/assert.h"
-#include "node/node_internal.h"
+#include "node/audit_internal.h"
 
 enum { CACHE_SIZE_DEFAULT = 64 << 20 };
 
@@ -46,6 +46,9 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
     if (err)
         return err;
     size_t cache_size = node->options.record_cache_size;
+    err = kvs_node_audit_open(node, ret_message);
+    if (err)
+        return err;
     err = kvs_cache_new(cache_size ? cache_size : CACHE_SIZE_DEFAULT, node->options.metrics,
                         &node->cache);
     if (!err)
@@ -83,8 +86,12 @@ void kvs_node_close(struct kvs_node *node)
     if (!node)
         return;
     kvs_housekeeper_stop(node->housekeeper);
+    if (node->housekeeper && atomic_load(&node->writable) && kvs_node_audit_seal(node) != 0)
+        kvs_log(node->options.log, KVS_LOG_WARN,
+                "audit log: not sealed: its epoch goes on at the next start");
     kvs_committer_stop(node->committer); // what it still commits may fail and wake housekeeping
     kvs_housekeeper_free(node->housekeeper);
+    kvs_node_audit_close(node->audit);
     kvs_cache_free(node->cache);
     kvs_store_close(node->store);
     free(node->data_dir);
@@ -108,6 +115,7 @@ void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_
     for (size_t i = 0; i < count; i++) {
         writes[i].err = node->options.read_only ? KVS_ERR_READ_ONLY : 0;
         writes[i].pending = NULL;
+        writes[i].audited = false;
         writes[i].with_next = i + 1 < count;
         writes[i].next = i + 1 < count ? &writes[i + 1] : NULL;
     }

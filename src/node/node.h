@@ -11,6 +11,7 @@
 #ifndef KVS_NODE_NODE_H
 #define KVS_NODE_NODE_H
 
+#include "audit/event.h"
 #include "auth/grant.h"
 #include "base/clock.h"
 #include "base/executor.h"
@@ -52,6 +53,8 @@ struct kvs_node_options {
     struct kvs_log *log;                      // may be NULL
     struct kvs_metrics *metrics;              // may be NULL
     const struct kvs_node_observer *observer; // may be NULL; outlives the node
+    bool audit;                               // keep an audit log (node/audit.h)
+    uint64_t audit_actions;                   // bits of the actions that it records
     // For tests of failing disks: takes the opened store over and returns what stands before it;
     // NULL = none. On an error the store stays the node's.
     int (*wrap_store)(struct kvs_store *store, struct kvs_store **ret_store);
@@ -148,6 +151,9 @@ enum kvs_write_op {
     KVS_WRITE_PURGE,    // look at a due key: reclaim what is expired or an old tombstone
     KVS_WRITE_TRIM_LOG, // drop the oldest changes
     KVS_WRITE_RESUME,   // try to make a failed store writable again
+    // The audit log's own (node/audit.h).
+    KVS_WRITE_AUDIT,
+    KVS_WRITE_AUDIT_SEAL,
 };
 enum kvs_condition {
     KVS_CONDITION_NONE,
@@ -169,11 +175,13 @@ struct kvs_write {
     enum kvs_condition condition;
     const struct kvs_uuid *condition_uuids;
     size_t condition_uuid_count;
-    struct kvs_executor *executor; // where `done` runs
-    struct kvs_task done;          // its run must be set; called exactly once
+    const struct kvs_audit_event *audit; // what to record with it, in its commit; NULL: nothing
+    struct kvs_executor *executor;       // where `done` runs
+    struct kvs_task done;                // its run must be set; called exactly once
     // Out.
     int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
     bool created; // nothing visible was there before
+    bool audited; // the audit log has its entry, whatever came of the write
     struct kvs_version version;
     // Private to node.
     struct kvs_write *next;      // in the queue, then in the group

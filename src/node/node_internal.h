@@ -19,6 +19,7 @@ enum {
 };
 
 struct kvs_committer;
+struct kvs_node_audit;
 struct kvs_housekeeper;
 
 // What compaction filters read; filled before the store opens, except `store`.
@@ -39,6 +40,7 @@ struct kvs_node {
     _Atomic uint64_t log_seq;      // published by the commit thread
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;
+    struct kvs_node_audit *audit; // NULL: no audit log
     struct kvs_committer *committer;
     struct kvs_housekeeper *housekeeper;
 };
