@@ -45,7 +45,7 @@ static int add_head(struct kvs_store *store, struct kvs_audit_verifier *verifier
     struct kvs_audit_hash mac = {{0}};
     int err = kvs_audit_log_head(store, &scratch, &head, &head_signed, &mac);
     bool readable = err == 0;
-    if (err && err != KVS_ERR_NOT_FOUND && err != KVS_ERR_CORRUPT && err != KVS_ERR_TOO_LARGE)
+    if (err == KVS_ERR_IO || err == KVS_ERR_NOMEM)
         return err;
     kvs_audit_verifier_head(verifier, readable ? &head : NULL, head_signed, &mac, signer);
     return 0;

@@ -163,9 +163,15 @@ void kvs_node_audit_prepare(struct kvs_node_audit *audit, struct kvs_write *writ
         add_seal(audit, KVS_CONTAINER_OF(write, struct kvs_audit_seal_op, write));
         return;
     }
-    if (!write->audit || !kvs_node_audits(audit->node, write->audit->action))
+    if (!write->audit)
         return;
-    add_event(audit, write->audit, write->err);
+    struct kvs_audit_event event = *write->audit;
+    bool refused = write->err == KVS_ERR_UNAUTHORIZED || write->err == KVS_ERR_FORBIDDEN;
+    if (refused && kvs_node_audits(audit->node, KVS_AUDIT_auth_failure))
+        event.action = KVS_AUDIT_auth_failure;
+    if (!kvs_node_audits(audit->node, event.action))
+        return;
+    add_event(audit, &event, write->err);
     write->audited = true;
 }
 
@@ -232,12 +238,12 @@ bool kvs_node_audits(const struct kvs_node *node, enum kvs_audit_action action)
     return node->audit && (node->options.audit_actions & kvs_audit_action_bit(action)) != 0;
 }
 
-void kvs_node_audit_count_lost(struct kvs_node_audit *audit)
+void kvs_node_audit_lost(struct kvs_node *node)
 {
-    if (!audit)
+    if (!node->audit)
         return;
-    atomic_fetch_add(&audit->lost, 1);
-    kvs_metrics_add(audit->node->options.metrics, KVS_METRIC_AUDIT_LOST, 1);
+    atomic_fetch_add(&node->audit->lost, 1);
+    kvs_metrics_add(node->options.metrics, KVS_METRIC_AUDIT_LOST, 1);
 }
 
 void kvs_node_audit(struct kvs_node *node, struct kvs_write *write)
@@ -263,7 +269,7 @@ static void note_done(struct kvs_executor *executor, struct kvs_task *task)
     (void)task;
     struct note *note = KVS_CONTAINER_OF(executor, struct note, executor);
     if (!note->write.audited)
-        kvs_node_audit_count_lost(note->audit);
+        kvs_node_audit_lost(note->audit->node);
     atomic_fetch_sub(&note->audit->notes, 1);
     free(note);
 }
@@ -314,7 +320,7 @@ void kvs_node_audit_note(struct kvs_node *node, const struct kvs_audit_event *ev
         note = note_new(audit, event);
     if (!note) {
         atomic_fetch_sub(&audit->notes, 1);
-        kvs_node_audit_count_lost(audit);
+        kvs_node_audit_lost(node);
         return;
     }
     note->write.err = outcome;

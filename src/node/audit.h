@@ -21,7 +21,8 @@ bool kvs_node_has_audit(const struct kvs_node *node);
 bool kvs_node_audits(const struct kvs_node *node, enum kvs_audit_action action);
 
 // Records write->audit with the outcome write->err, if its action is recorded; nothing else of the
-// write counts. `done` runs when the entry is durable, with write->audited set, or cannot be made,
+// write counts. What was refused for its credentials or permissions is an auth_failure, whatever it
+// tried, where that is recorded; the same holds for the events of other writes. `done` runs when the entry is durable, with write->audited set, or cannot be made,
 // with write->err set. Goes ahead on a read-only node. Thread-safe, never blocks.
 void kvs_node_audit(struct kvs_node *node, struct kvs_write *write);
 
@@ -29,6 +30,9 @@ void kvs_node_audit(struct kvs_node *node, struct kvs_write *write);
 // at a time; what comes then is counted as lost. Thread-safe, never blocks.
 enum { KVS_AUDIT_NOTES_MAX = 1024 };
 void kvs_node_audit_note(struct kvs_node *node, const struct kvs_audit_event *event, int outcome);
+
+// An event that somebody wanted recorded was not: it is counted, and confessed with the next entry.
+void kvs_node_audit_lost(struct kvs_node *node);
 
 // Ends the epoch with a signed root now, if there are entries since the last one. Housekeeping does
 // it every hour and closing the node too. May block.

@@ -73,9 +73,6 @@ bool kvs_node_audit_needs_sync(const struct kvs_node_audit *audit);
 void kvs_node_audit_committed(struct kvs_node_audit *audit);
 // Nothing was written, and the store goes on: the group has not happened.
 void kvs_node_audit_dropped(struct kvs_node_audit *audit);
-// An event that cannot be recorded.
-void kvs_node_audit_count_lost(struct kvs_node_audit *audit);
-
 // Appends to the batch; the value's key and bytes are in audit->key and audit->value.
 void kvs_node_audit_put_head(struct kvs_node_audit *audit, struct kvs_store_batch *batch);
 
