@@ -13,7 +13,13 @@ struct kvs_api_call;
 // Ends with kvs_api_finish, or starts something that will.
 typedef void kvs_api_handler_fn(struct kvs_api_call *call);
 
-enum kvs_route_scope { KVS_SCOPE_OPEN, KVS_SCOPE_READ, KVS_SCOPE_WRITE, KVS_SCOPE_DELETE };
+enum kvs_route_scope {
+    KVS_SCOPE_OPEN,
+    KVS_SCOPE_READ,
+    KVS_SCOPE_WRITE,
+    KVS_SCOPE_DELETE,
+    KVS_SCOPE_ADMIN_AUDIT_READ,
+};
 enum kvs_route_permission {
     KVS_PERMISSION_NONE,
     KVS_PERMISSION_READ,
@@ -21,7 +27,12 @@ enum kvs_route_permission {
     KVS_PERMISSION_DELETE,
 };
 enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE };
-enum kvs_route_feature { KVS_FEATURE_ALWAYS, KVS_FEATURE_HISTORY, KVS_FEATURE_METRICS };
+enum kvs_route_feature {
+    KVS_FEATURE_ALWAYS,
+    KVS_FEATURE_HISTORY,
+    KVS_FEATURE_METRICS,
+    KVS_FEATURE_AUDIT,
+};
 
 struct kvs_route {
     enum kvs_http_method method;
@@ -49,13 +60,16 @@ enum kvs_route_index {
     KVS_ROUTE_COUNT
 };
 
-// A pattern taken apart: head [{key} | {prefix} '/'] tail [{n}] end.
+// A pattern taken apart: head [{key} | {prefix} '/'] tail [{n}] end, and what its row says of
+// audit.
 struct kvs_route_shape {
-    enum { KVS_SHAPE_EXACT, KVS_SHAPE_KEY, KVS_SHAPE_PREFIX } kind;
+    enum { KVS_SHAPE_EXACT, KVS_SHAPE_KEY, KVS_SHAPE_PREFIX, KVS_SHAPE_NUMBER } kind;
     bool has_number;
     struct kvs_slice head; // before the wildcard; EXACT: everything
     struct kvs_slice tail; // KEY: "/history" or "/history/"
     struct kvs_slice end;  // behind {n}
+    bool has_action;
+    enum kvs_audit_action action;
 };
 
 struct kvs_route_match {
@@ -63,7 +77,9 @@ struct kvs_route_match {
     enum { KVS_MATCH_KEYLESS, KVS_MATCH_KEY, KVS_MATCH_PREFIX } what;
     struct kvs_slice rest;   // raw {key}, or {prefix} with the '/' behind it
     struct kvs_slice number; // raw {n}
-    unsigned allowed;        // without a route: bits of the methods the path has; 0 = unknown path
+    bool has_action;         // the audit log knows the route
+    enum kvs_audit_action action;
+    unsigned allowed; // without a route: bits of the methods the path has; 0 = unknown path
 };
 
 void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT]);
@@ -91,7 +107,10 @@ struct kvs_api_call {
     struct kvs_slice key;    // decoded {key}, valid; or {prefix}/, unchecked, may be empty
     struct kvs_slice number; // raw {n}
     struct kvs_slice detail; // of the error, for people
-    void *input;             // the handler's own parameters, in the arena
+    bool has_action;         // in the audit log
+    enum kvs_audit_action action;
+    bool audited; // the audit log has the request, or never will
+    void *input;  // the handler's own parameters, in the arena
     kvs_api_read_fn *read;
     int err; // between threads
 };
@@ -101,7 +120,8 @@ void kvs_api_read(struct kvs_api_call *call, kvs_api_read_fn *read);
 // The same on a worker right away: for scans, which may walk over any number of entries.
 void kvs_api_read_on_worker(struct kvs_api_call *call, kvs_api_read_fn *read);
 
-// Answers with what is in the response, or with a problem document for `err`.
+// Answers with what is in the response, or with a problem document for `err`; where the audit log
+// records the request, not before it has.
 void kvs_api_finish(struct kvs_api_call *call, int err);
 
 // NULL: out of memory or over the request's limit.
@@ -112,6 +132,14 @@ void *kvs_api_alloc(struct kvs_api_call *call, size_t size);
 void kvs_api_body_allow(struct kvs_api_call *call, size_t size);
 // The same, and makes room at once.
 void kvs_api_body_reserve(struct kvs_api_call *call, size_t size);
+
+// ---- Audit (audit_event.c)
+
+// Who does what to what: for writes that carry it into their own commit (struct kvs_write,
+// `audit`). Borrows from the call.
+void kvs_api_audit_describe(const struct kvs_api_call *call, struct kvs_audit_event *ret_event);
+// kvs_api_finish's: true when the request is recorded first and finished afterwards.
+bool kvs_api_audit_first(struct kvs_api_call *call, int err);
 
 // ---- Problems (problem.c)
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "api/api.h"
 #include "net/net.h"
+#include "node/audit.h"
 #include "node/node.h"
 #include "server/access_log.h"
 #include "server/notify.h"
@@ -33,6 +35,8 @@ struct server {
     struct kvs_signals signals;
     bool has_signals;
     struct kvs_node *node;
+    pthread_mutex_t node_lock; // guards node_is_open, for the signals' thread
+    bool node_is_open;
     struct kvs_api *api;
     atomic_bool accepting;
     _Atomic enum kvs_access_log access_log;
@@ -104,6 +108,8 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
         .revisions = config->revision_history_enabled ? (uint32_t)config->revisions : 1,
         .default_ttl_ms = (config->default_ttl_ns + 999999) / 1000000,
         .tombstone_retention_ms = config->tombstone_retention_hours * 3600 * 1000,
+        .audit = config->tamper_logging_enabled,
+        .audit_actions = config->tamper_log_actions,
         .clock = kvs_clock_system(),
         .random = kvs_random_system(),
         .log = server->log,
@@ -126,6 +132,7 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .revisions = (uint32_t)config->revisions,
         .revision_history_enabled = config->revision_history_enabled,
         .metrics_enabled = config->metrics_enabled,
+        .audit = config->tamper_logging_enabled,
         .accepting = is_accepting,
         .accepting_ctx = server,
     };
@@ -168,13 +175,33 @@ static void reopen_log(struct server *server)
                 KVS_F_STR("error", strerror(errno)));
 }
 
+// A signal may come while the node opens or closes.
+static void audit_reload(struct server *server, int err)
+{
+    const struct kvs_audit_event event = {.action = KVS_AUDIT_config_reload,
+                                          .resource = kvs_slice_from_str(server->config->path)};
+    (void)pthread_mutex_lock(&server->node_lock); // a plain mutex that we never lock twice
+    if (server->node_is_open)
+        kvs_node_audit_note(server->node, &event, err);
+    (void)pthread_mutex_unlock(&server->node_lock);
+}
+
+static void set_node_open(struct server *server, bool open)
+{
+    (void)pthread_mutex_lock(&server->node_lock);
+    server->node_is_open = open;
+    (void)pthread_mutex_unlock(&server->node_lock);
+}
+
 static void on_reload(void *ctx)
 {
     struct server *server = ctx;
     reopen_log(server);
     struct kvs_config *config = NULL;
     const struct kvs_config *current = server->reloaded ? server->reloaded : server->config;
-    if (kvs_reload_config(server->log, server->config, current, &config) != 0)
+    int err = kvs_reload_config(server->log, server->config, current, &config);
+    audit_reload(server, err);
+    if (err != 0)
         return; // logged
     struct kvs_message message;
     struct kvs_net_options options = net_options(server, config);
@@ -268,8 +295,10 @@ static int start(struct server *server, struct kvs_message *ret_message)
         return err;
     server->has_signals = true;
     err = open_node(server, ret_message);
-    if (err == 0)
+    if (err == 0) {
+        set_node_open(server, true);
         err = make_api(server, ret_message);
+    }
     return err;
 }
 
@@ -288,6 +317,7 @@ static int serve(struct server *server, struct kvs_message *ret_message)
 static void finish(struct server *server)
 {
     kvs_api_free(server->api);
+    set_node_open(server, false);
     kvs_node_close(server->node);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
@@ -301,6 +331,7 @@ int kvs_server_run(const struct kvs_server_options *options, struct kvs_message 
     const struct kvs_config *config = options->config;
     struct server server = {
         .options = options, .config = config, .notify_socket = getenv("NOTIFY_SOCKET")};
+    (void)pthread_mutex_init(&server.node_lock, NULL); // cannot fail with default attributes
     atomic_init(&server.access_log, config->access_log);
     kvs_signals_block();
     int err = kvs_log_open(options->log_path, config->log_level, config->node_id,
