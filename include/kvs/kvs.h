@@ -143,6 +143,23 @@ enum kvs_client_code kvs_client_list(struct kvs_client *client,
                                      struct kvs_client_listing *ret_listing,
                                      struct kvs_client_error *ret_error);
 
+// ---- Routes that have no call of their own
+
+struct kvs_client_answer {
+    int http_status;
+    const char *body; // NUL behind it
+    size_t body_size;
+    void *memory; // owns `body`
+};
+void kvs_client_answer_done(struct kvs_client_answer *answer);
+
+// Sends `method` to `target`, an encoded path with its query ("/api/audit?limit=10"), with a JSON
+// body (NULL: none). Answers outside 2xx are errors, as with the other calls.
+enum kvs_client_code kvs_client_request(struct kvs_client *client, const char *method,
+                                        const char *target, const char *body, size_t body_size,
+                                        struct kvs_client_answer *ret_answer,
+                                        struct kvs_client_error *ret_error);
+
 #ifdef __cplusplus
 }
 #endif
