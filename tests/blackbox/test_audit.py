@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from kvsnode import binary, clean_environment, key_path, wait_until
+from kvsnode import ROOT, binary, clean_environment, key_path, wait_until
 
 TAMPERED = 9
 
@@ -330,3 +330,15 @@ def test_a_stopped_nodes_data_directory_is_verified_in_place(log, kvs, tmp_path)
 def test_an_unknown_action_is_a_usage_error(log, kvs):
     result = kvs(log, "frobnicate")
     assert result.returncode == 2 and b"show, verify, prove, export and roots" in result.stderr
+
+
+@pytest.mark.parametrize("name, code", [("empty", 0), ("open", 0), ("sealed", 0), ("part", 0), ("broken", 0),
+                                        ("dropped", TAMPERED)])
+def test_exports_of_earlier_releases_stay_verifiable(node, kvs, name, code):
+    """Format 1, as this file's first release wrote it; the fuzz target's corpus keeps it."""
+    assert kvs(node, "verify", ROOT / "tests/fuzz/corpus/audit_export" / name).returncode == code
+
+
+@pytest.mark.parametrize("name", ["inclusion", "open", "growth"])
+def test_proofs_of_earlier_releases_stay_verifiable(node, kvs, name):
+    assert_good(kvs(node, "verify", "--proof", ROOT / "tests/fuzz/corpus/audit_proof" / name))
