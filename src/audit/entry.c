@@ -10,7 +10,7 @@ enum { FLAG_USER = 1 };
 
 struct kvs_slice kvs_audit_text(struct kvs_slice text, size_t size_max, char *scratch)
 {
-    const char *p = text.data;
+    const char *p = text.size > 0 ? text.data : "";
     const char *end = p + text.size;
     bool changed = false;
     size_t used = 0;
@@ -61,9 +61,10 @@ struct kvs_slice kvs_audit_entry_signed_part(struct kvs_slice encoded)
 static struct kvs_slice get_text(struct kvs_cursor *cursor, size_t size_max)
 {
     struct kvs_slice text = kvs_wire_get_bytes(cursor, size_max);
-    const char *end = text.data + text.size;
+    const char *start = text.size > 0 ? text.data : "";
+    const char *end = start + text.size;
     size_t size = 0;
-    for (const char *p = text.data; p < end; p += size)
+    for (const char *p = start; p < end; p += size)
         if (!kvs_utf8_step(p, end, &size))
             cursor->bad = true;
     return text;

@@ -63,14 +63,15 @@ static int range_hash(const struct kvs_audit_tree_source *source, uint64_t start
 {
     struct kvs_audit_hash parts[KVS_AUDIT_TREE_HEIGHT];
     size_t count = 0;
-    while (start < end) {
+    kvs_assert(start < end);
+    do {
         uint64_t size = end - start;
         unsigned level = 63 - (unsigned)__builtin_clzll(size);
         int err = source->subtree(source->ctx, level, start >> level, &parts[count++]);
         if (err)
             return err;
         start += UINT64_C(1) << level;
-    }
+    } while (start < end);
     *ret_hash = parts[--count];
     while (count > 0)
         *ret_hash = kvs_audit_hash_node(source->hasher, &parts[--count], ret_hash);

@@ -93,9 +93,9 @@ static void read_peaks(struct kvs_audit_reader *reader, struct kvs_audit_tree *t
 {
     const struct kvs_json *array = reader->err ? NULL : kvs_json_member(reader->object, "peaks");
     const struct kvs_json *item = array ? array->child : NULL;
-    for (unsigned level = KVS_AUDIT_TREE_HEIGHT; !reader->err && level-- > 0;) {
+    for (unsigned level = KVS_AUDIT_TREE_HEIGHT; level-- > 0;) {
         struct kvs_slice text = KVS_SLICE_EMPTY;
-        if (!(tree->size >> level & 1))
+        if (reader->err || !(tree->size >> level & 1))
             continue;
         if (!item || kvs_json_string(item, reader->arena, &text) != 0 ||
             !kvs_audit_hex_parse(text, tree->peaks[level].bytes, KVS_AUDIT_HASH_SIZE))

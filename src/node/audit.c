@@ -96,13 +96,13 @@ static void add_gap(struct kvs_node_audit *audit)
 // "not_found" of NOT_FOUND.
 static struct kvs_slice outcome_name(int err, char scratch[static KVS_AUDIT_NAME_MAX])
 {
-    const char *name = err ? kvs_err_name(err) : "OK";
-    size_t size = 0;
-    for (; name[size] && size < KVS_AUDIT_NAME_MAX; size++) {
-        char c = name[size];
-        scratch[size] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    struct kvs_slice name = kvs_slice_from_str(err ? kvs_err_name(err) : "OK");
+    kvs_assert(name.size <= KVS_AUDIT_NAME_MAX);
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        scratch[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }
-    return kvs_slice(scratch, size);
+    return kvs_slice(scratch, name.size);
 }
 
 static void add_event(struct kvs_node_audit *audit, const struct kvs_audit_event *event, int err)

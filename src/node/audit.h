@@ -22,8 +22,9 @@ bool kvs_node_audits(const struct kvs_node *node, enum kvs_audit_action action);
 
 // Records write->audit with the outcome write->err, if its action is recorded; nothing else of the
 // write counts. What was refused for its credentials or permissions is an auth_failure, whatever it
-// tried, where that is recorded; the same holds for the events of other writes. `done` runs when the entry is durable, with write->audited set, or cannot be made,
-// with write->err set. Goes ahead on a read-only node. Thread-safe, never blocks.
+// tried, where that is recorded; the same holds for the events of other writes. `done` runs when
+// the entry is durable, with write->audited set, or cannot be made, with write->err set. Goes ahead
+// on a read-only node. Thread-safe, never blocks.
 void kvs_node_audit(struct kvs_node *node, struct kvs_write *write);
 
 // Records an event and does not wait for it; copies what it needs. At most KVS_AUDIT_NOTES_MAX wait
