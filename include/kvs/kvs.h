@@ -52,14 +52,19 @@ struct kvs_client_error {
 };
 
 struct kvs_client_options {
-    // "http://host:port" of one or more nodes. The first that can be connected to serves the call,
-    // and the next one begins there. NULL: http://127.0.0.1:8080.
+    // "http://host:port" or "https://…" of one or more nodes. The first that can be connected to
+    // serves the call, and the next one begins there. NULL: http://127.0.0.1:8080.
     const char *const *urls;
     size_t url_count;
     const char *token;           // NULL: none
     uint32_t connect_timeout_ms; // for each node; 0: 5 s
     uint32_t timeout_ms;         // for each call, connecting included; 0: 30 s
     size_t answer_size_max;      // bytes; 0: 64 MiB
+    // For https://, PEM files. They are read at each connection, so that renewed ones are used.
+    bool tls_skip_verify;      // accept any certificate: for tests only
+    const char *tls_ca_file;   // what a node's certificate is checked against; NULL: the system's
+    const char *tls_cert_file; // the client's own, where a node asks for one; NULL: none
+    const char *tls_key_file;  // of that; NULL: it is in the same file
 };
 
 struct kvs_client;

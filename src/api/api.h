@@ -6,6 +6,7 @@
 #ifndef KVS_API_API_H
 #define KVS_API_API_H
 
+#include "auth/peer.h"
 #include "codec/http.h"
 #include "node/node.h"
 
@@ -28,6 +29,12 @@ struct kvs_api_options {
     // thread; NULL = always.
     bool (*accepting)(void *ctx);
     void *accepting_ctx;
+    struct kvs_peer_auth
+        *peer_auth; // NULL: clustering is off and the routes for peers do not exist
+    // A message of a verified peer, borrowed during the call. Called on any thread, several at a
+    // time; must not block for long. NULL = messages are verified, counted and thrown away.
+    void (*peer_message)(void *ctx, struct kvs_slice message);
+    void *peer_message_ctx;
 };
 
 KVS_MUST_CHECK int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api);
@@ -39,7 +46,7 @@ KVS_DEFINE_CLEANUP(struct kvs_api, kvs_api_free)
 void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange);
 
 // The greatest body that the request's route reads, for refusing a longer one before reading it.
-// Needs method and path only.
+// Needs method, path and headers only.
 size_t kvs_api_body_limit(const struct kvs_api *api, const struct kvs_http_request *request);
 
 #endif

@@ -19,6 +19,7 @@ enum kvs_route_scope {
     KVS_SCOPE_WRITE,
     KVS_SCOPE_DELETE,
     KVS_SCOPE_ADMIN_AUDIT_READ,
+    KVS_SCOPE_PEER,
 };
 enum kvs_route_permission {
     KVS_PERMISSION_NONE,
@@ -26,12 +27,19 @@ enum kvs_route_permission {
     KVS_PERMISSION_WRITE,
     KVS_PERMISSION_DELETE,
 };
-enum kvs_route_body { KVS_BODY_NONE, KVS_BODY_VALUE };
+enum kvs_route_body {
+    KVS_BODY_NONE,
+    KVS_BODY_VALUE,
+    KVS_BODY_PATCH,
+    KVS_BODY_BATCH,
+    KVS_BODY_MESSAGES
+};
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
     KVS_FEATURE_HISTORY,
     KVS_FEATURE_METRICS,
     KVS_FEATURE_AUDIT,
+    KVS_FEATURE_CLUSTER,
 };
 
 struct kvs_route {
@@ -92,6 +100,7 @@ struct kvs_api {
     struct kvs_api_options options;
     int64_t started_ms; // monotonic
     struct kvs_route_shape shapes[KVS_ROUTE_COUNT];
+    struct kvs_api_peers *peers; // NULL: clustering is off
 };
 
 // Writes the answer into the response, or returns an error. With KVS_READ_CACHED it must not block:
@@ -109,8 +118,9 @@ struct kvs_api_call {
     struct kvs_slice detail; // of the error, for people
     bool has_action;         // in the audit log
     enum kvs_audit_action action;
-    bool audited; // the audit log has the request, or never will
-    void *input;  // the handler's own parameters, in the arena
+    bool audited;                 // the audit log has the request, or never will
+    void *input;                  // the handler's own parameters, in the arena
+    struct kvs_peer_caller *peer; // who signed the request; NULL: nobody did
     kvs_api_read_fn *read;
     int err; // between threads
 };
@@ -138,6 +148,8 @@ void kvs_api_body_reserve(struct kvs_api_call *call, size_t size);
 // Who does what to what: for writes that carry it into their own commit (struct kvs_write,
 // `audit`). Borrows from the call.
 void kvs_api_audit_describe(const struct kvs_api_call *call, struct kvs_audit_event *ret_event);
+// For an answer that kvs_api_finish does not end, a stream: recorded as it begins, without waiting.
+void kvs_api_audit_note(struct kvs_api_call *call);
 // kvs_api_finish's: true when the request is recorded first and finished afterwards.
 bool kvs_api_audit_first(struct kvs_api_call *call, int err);
 
@@ -148,8 +160,31 @@ int kvs_api_fail(struct kvs_api_call *call, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // Replaces the response by an application/problem+json document.
 void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_slice detail);
+// The document alone.
+void kvs_api_append_problem(struct kvs_buf *out, int status, struct kvs_slice detail);
 // What to tell the client where nothing more precise is known; static.
 const char *kvs_api_default_detail(int err);
+
+// ---- Peers (peer.c, peer_log.c)
+
+struct kvs_api_peers; // what their requests share
+KVS_MUST_CHECK int kvs_api_peers_new(const struct kvs_api_options *options,
+                                     struct kvs_api_peers **ret_peers);
+void kvs_api_peers_free(struct kvs_api_peers *peers); // NULL is fine
+
+// The beginning of every call whose route has scope PEER: ends with the route's handler, or with a
+// 401 that is logged for the operator.
+void kvs_api_peer_admit(struct kvs_api_call *call);
+// Signs the response, which is complete, for call->peer.
+void kvs_api_peer_sign(struct kvs_api_call *call);
+
+// Once in a while, however often it happens: strangers must not fill the log.
+struct kvs_api_peer_log;
+KVS_MUST_CHECK int kvs_api_peer_log_new(struct kvs_api_peer_log **ret_peer_log);
+void kvs_api_peer_log_free(struct kvs_api_peer_log *peer_log); // NULL is fine
+// `what` is a static text; true when it is time to log it of this address.
+bool kvs_api_peer_log_is_due(struct kvs_api_peer_log *peer_log, struct kvs_slice address,
+                             const char *what, int64_t now_ms);
 
 // ---- Query parameters (query.c)
 
@@ -210,6 +245,9 @@ bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_
 // alone; KVS_ERR_INVALID with its detail for a bad ttl.
 KVS_MUST_CHECK int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
                                           struct kvs_slice *ret_data, int64_t *ret_ttl_ms);
+// The string whose source (compact, with quotes) this is.
+KVS_MUST_CHECK int kvs_api_string_value(struct kvs_api_call *call, struct kvs_slice json,
+                                        struct kvs_slice *ret_string);
 // history.c: {n}, from 1 to `revisions`; KVS_ERR_INVALID with its detail.
 KVS_MUST_CHECK int kvs_api_revision_number(struct kvs_api_call *call, uint32_t *ret_revision);
 
@@ -221,6 +259,8 @@ void kvs_api_append_version(struct kvs_buf *out, const struct kvs_version *versi
 // {"uuid":"…","timestamp":N,"data":…}
 void kvs_api_append_record(struct kvs_buf *out, const struct kvs_version *version,
                            struct kvs_slice json);
+// The answer to a write that made a version: 201 with Location or 200, ETag, uuid and timestamp.
+void kvs_api_answer_version(struct kvs_api_call *call, const struct kvs_write *write);
 // ETag, Last-Modified and Cache-Control of a version.
 void kvs_api_append_validators(struct kvs_buf *headers, const struct kvs_version *version);
 

@@ -84,3 +84,13 @@ bool kvs_api_audit_first(struct kvs_api_call *call, int err)
     kvs_node_audit(call->api->options.node, &input->write);
     return true;
 }
+
+void kvs_api_audit_note(struct kvs_api_call *call)
+{
+    struct kvs_audit_event event;
+    if (!is_wanted(call, 0))
+        return;
+    call->audited = true;
+    kvs_api_audit_describe(call, &event);
+    kvs_node_audit_note(call->api->options.node, &event, 0);
+}

@@ -4,12 +4,15 @@
 #include "api/api_internal.h"
 
 #include "base/assert.h"
+#include "codec/frames.h"
 
 #include <stdio.h>
 
 enum {
-    BODY_SLACK = 64 * 1024,  // white space and envelope around a value
-    IGNORED_BODY_MAX = 1024, // for routes that take none
+    BODY_SLACK = 64 * 1024,            // white space and envelope around a value
+    BATCH_BODY_MAX = 16 * 1024 * 1024, // or as large as one value may be
+    IGNORED_BODY_MAX = 1024,           // for routes that take none
+    STRANGER_BODY_MAX = 64 * 1024,     // for peers' messages whose signature is not right
 };
 
 int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api)
@@ -22,12 +25,20 @@ int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api)
     api->options = *options;
     api->started_ms = kvs_clock_mono_ms(options->clock);
     kvs_route_shapes_init(api->shapes);
+    int err = options->peer_auth ? kvs_api_peers_new(options, &api->peers) : 0;
+    if (err) {
+        free(api);
+        return err;
+    }
     *ret_api = api;
     return 0;
 }
 
 void kvs_api_free(struct kvs_api *api)
 {
+    if (!api)
+        return;
+    kvs_api_peers_free(api->peers);
     free(api);
 }
 
@@ -37,7 +48,13 @@ size_t kvs_api_body_limit(const struct kvs_api *api, const struct kvs_http_reque
     // Without a route the answer is 404 or 405, which says more than 413.
     if (match.route && match.route->body == KVS_BODY_NONE)
         return IGNORED_BODY_MAX;
-    return api->options.max_json_size + BODY_SLACK;
+    if (match.route && match.route->body == KVS_BODY_MESSAGES)
+        return kvs_peer_verify_head(api->options.peer_auth, request) ? KVS_FRAMES_BODY_MAX
+                                                                     : STRANGER_BODY_MAX;
+    size_t value_max = api->options.max_json_size + BODY_SLACK;
+    if (match.route && match.route->body == KVS_BODY_BATCH && value_max < BATCH_BODY_MAX)
+        return BATCH_BODY_MAX;
+    return value_max;
 }
 
 // ---- The end
@@ -82,6 +99,8 @@ void kvs_api_finish(struct kvs_api_call *call, int err)
             detail = kvs_slice_from_str(kvs_api_default_detail(err));
         kvs_api_problem(response, kvs_err_http_status(err), detail);
     }
+    if (call->peer)
+        kvs_api_peer_sign(call);
     kvs_http_finish(call->exchange);
 }
 
@@ -214,6 +233,8 @@ void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
     int err = decode_key(call, &match);
     if (err)
         kvs_api_finish(call, err);
+    else if (match.route->scope == KVS_SCOPE_PEER)
+        kvs_api_peer_admit(call);
     else
         match.route->handler(call);
 }

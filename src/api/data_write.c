@@ -17,7 +17,7 @@ static struct write_input *input_of(struct kvs_task *task)
     return KVS_CONTAINER_OF(task, struct write_input, write.done);
 }
 
-static void answer_version(struct kvs_api_call *call, const struct kvs_write *write)
+void kvs_api_answer_version(struct kvs_api_call *call, const struct kvs_write *write)
 {
     struct kvs_http_response *response = &call->exchange->response;
     response->status = write->created ? 201 : 200;
@@ -60,7 +60,7 @@ static void write_done(struct kvs_task *task)
     else if (!err && write->op == KVS_WRITE_DELETE)
         call->exchange->response.status = 204;
     else if (!err)
-        answer_version(call, write);
+        kvs_api_answer_version(call, write);
     kvs_api_finish(call, err);
 }
 

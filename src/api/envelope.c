@@ -5,44 +5,6 @@
 
 #include "codec/json.h"
 
-// The size of the string at the start of `json`, quotes included.
-static size_t string_size(struct kvs_slice json)
-{
-    size_t at = 1;
-    while (at < json.size && json.data[at] != '"')
-        at += json.data[at] == '\\' ? 2 : 1;
-    return at + 1;
-}
-
-// The size of the value at the start of `json`: up to the ',', '}' or ']' that ends it.
-static size_t value_size(struct kvs_slice json)
-{
-    size_t depth = 0;
-    size_t at = 0;
-    while (at < json.size) {
-        char c = json.data[at];
-        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
-            break;
-        if (c == '"') {
-            at += string_size(kvs_slice(json.data + at, json.size - at));
-            continue;
-        }
-        if (c == '{' || c == '[')
-            depth++;
-        else if (c == '}' || c == ']')
-            depth--;
-        at++;
-    }
-    return at;
-}
-
-static struct kvs_slice cut(struct kvs_slice *json, size_t size)
-{
-    struct kvs_slice head = kvs_slice(json->data, size);
-    *json = kvs_slice(json->data + size, json->size - size);
-    return head;
-}
-
 struct member {
     struct kvs_slice key; // as written, with quotes
     struct kvs_slice value;
@@ -51,22 +13,15 @@ struct member {
 // Cuts an object with exactly two members apart; false for everything else.
 static bool cut_two_members(struct kvs_slice json, struct member ret_members[static 2])
 {
-    if (json.size < 2 || json.data[0] != '{' || json.data[1] == '}')
-        return false;
-    for (int i = 0; i < 2; i++) {
-        (void)cut(&json, 1); // the '{' or ','
-        ret_members[i].key = cut(&json, string_size(json));
-        (void)cut(&json, 1); // the ':'
-        ret_members[i].value = cut(&json, value_size(json));
-        if (json.data[0] != (i == 0 ? ',' : '}'))
-            return false;
-    }
-    return true;
+    return json.data[0] == '{' &&
+           kvs_json_cut_member(&json, &ret_members[0].key, &ret_members[0].value) &&
+           kvs_json_cut_member(&json, &ret_members[1].key, &ret_members[1].value) &&
+           json.data[0] == '}';
 }
 
 // A key may be written with escapes ("d\u0061ta"): it is its meaning that counts.
-static int string_value(struct kvs_api_call *call, struct kvs_slice json,
-                        struct kvs_slice *ret_string)
+int kvs_api_string_value(struct kvs_api_call *call, struct kvs_slice json,
+                         struct kvs_slice *ret_string)
 {
     struct kvs_arena *arena = &call->exchange->arena;
     struct kvs_json *root = NULL;
@@ -89,7 +44,7 @@ int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
         // The longest way to write either name: every character as \uXXXX.
         if (members[i].key.size > sizeof("\"\\u0064\\u0061\\u0074\\u0061\"") - 1)
             return 0;
-        int err = string_value(call, members[i].key, &key);
+        int err = kvs_api_string_value(call, members[i].key, &key);
         if (err)
             return err;
         if (kvs_slice_eq(key, KVS_SLICE("data")))
@@ -105,7 +60,7 @@ int kvs_api_envelope_split(struct kvs_api_call *call, struct kvs_slice json,
             "The member \"ttl\" beside \"data\" must be a string such as \"1h30m\"; "
             "to store such an object as it is, add ?ttl=0.");
     struct kvs_slice text = KVS_SLICE_EMPTY;
-    int err = string_value(call, *ttl, &text);
+    int err = kvs_api_string_value(call, *ttl, &text);
     if (err)
         return err;
     *ret_data = *data;

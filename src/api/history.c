@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /api/data/{key}/history and …/history/{n}: a key's versions, newest first. Deletions and
 // expired versions are listed without their data: "data":null and "deleted":true or "expired":true.
+// A version that lost against a concurrent one is marked "conflict":true.
 //
 // Always on a worker: a history may be a thousand values, and nobody polls it.
 #include "api/api_internal.h"
@@ -50,6 +51,8 @@ static void append_revision(struct history_reader *reader, uint32_t revision,
         kvs_buf_append_slice(out, KVS_SLICE("null,\"expired\":true"));
     else
         kvs_buf_append_slice(out, json);
+    if (version->flags & KVS_VERSION_CONFLICT_LOSER)
+        kvs_buf_append_slice(out, KVS_SLICE(",\"conflict\":true"));
     kvs_buf_append_char(out, '}');
 }
 

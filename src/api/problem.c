@@ -73,6 +73,11 @@ void kvs_api_problem(struct kvs_http_response *response, int status, struct kvs_
     struct kvs_buf *body = &response->body;
     if (body->size_max < PROBLEM_SIZE_MAX)
         body->size_max = PROBLEM_SIZE_MAX;
+    kvs_api_append_problem(body, status, detail);
+}
+
+void kvs_api_append_problem(struct kvs_buf *body, int status, struct kvs_slice detail)
+{
     kvs_buf_append_str(body, "{\"title\":");
     kvs_json_write_string(body, kvs_slice_from_str(kvs_http_reason(status)));
     kvs_buf_append_str(body, ",\"status\":");

@@ -100,6 +100,8 @@ static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feat
         return api->options.metrics_enabled && api->options.metrics;
     case KVS_FEATURE_AUDIT:
         return api->options.audit;
+    case KVS_FEATURE_CLUSTER:
+        return api->options.peer_auth;
     case KVS_FEATURE_ALWAYS:
         break;
     }

@@ -12,6 +12,7 @@ struct kvs_audit_event {
     const struct kvs_uuid *user; // NULL: unknown or none
     struct kvs_slice resource;   // what it was done to: a key, a path, a uuid; cut at 1024 bytes
     struct kvs_slice request_id; // may be empty
+    bool retried; // a condition that fails is no outcome: whoever asks will try again
 };
 
 #endif

@@ -144,7 +144,8 @@ struct kvs_client *kvs_client_new(const struct kvs_client_options *options,
     if (!client->easy)
         kvs_client_fail(ret_error, KVS_CLIENT_NOMEM, "out of memory");
     else if (add_nodes(client, options, ret_error) == KVS_CLIENT_OK &&
-             set_token(client, options->token, ret_error) == KVS_CLIENT_OK)
+             set_token(client, options->token, ret_error) == KVS_CLIENT_OK &&
+             kvs_client_tls_init(&client->tls, options, ret_error) == KVS_CLIENT_OK)
         return client;
     kvs_client_free(client);
     return NULL;
@@ -160,6 +161,7 @@ void kvs_client_free(struct kvs_client *client)
     if (client->authorization)
         explicit_bzero(client->authorization, strlen(client->authorization));
     free(client->authorization);
+    kvs_client_tls_done(&client->tls);
     kvs_buf_done(&client->answer);
     free(client);
     curl_global_cleanup();

@@ -19,6 +19,14 @@ struct kvs_client_node {
     bool loopback; // never reached through a proxy
 };
 
+// What is trusted and shown under https://; NULL: nothing of it.
+struct kvs_client_tls {
+    char *ca_file;
+    char *cert_file;
+    char *key_file;
+    bool skip_verify;
+};
+
 struct kvs_client {
     CURL *easy; // one handle, so that the connection is reused
     struct kvs_client_node nodes[KVS_CLIENT_URLS_MAX];
@@ -27,6 +35,7 @@ struct kvs_client {
     char *authorization; // a complete header line; NULL: none
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
+    struct kvs_client_tls tls;
     char curl_text[CURL_ERROR_SIZE];
     struct kvs_buf answer; // the body
     int status;
@@ -45,6 +54,16 @@ struct kvs_client_request {
 enum kvs_client_code kvs_client_perform(struct kvs_client *client,
                                         const struct kvs_client_request *request,
                                         struct kvs_client_error *ret_error);
+
+// ---- tls.c
+
+// Takes the options' files over, after a look at whether they can be read.
+enum kvs_client_code kvs_client_tls_init(struct kvs_client_tls *tls,
+                                         const struct kvs_client_options *options,
+                                         struct kvs_client_error *ret_error);
+void kvs_client_tls_done(struct kvs_client_tls *tls); // after a failed init as well
+// Sets it for the next transfer.
+void kvs_client_tls_apply(const struct kvs_client_tls *tls, CURL *easy);
 
 // Fills *ret_error, which may be NULL; returns `code`.
 enum kvs_client_code kvs_client_fail(struct kvs_client_error *ret_error, enum kvs_client_code code,

@@ -64,6 +64,7 @@ static void set_options(struct kvs_client *client, const struct kvs_client_reque
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); // ".." is the node's to refuse
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    kvs_client_tls_apply(&client->tls, easy);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "libkvs/" KVS_VERSION);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)client->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)client->timeout_ms);
@@ -108,6 +109,8 @@ static bool may_have_been_sent(CURL *easy, CURLcode code)
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
         return false;
     case CURLE_OPERATION_TIMEDOUT: {
         curl_off_t pretransfer_us = 0; // stays 0 until the connection stands

@@ -96,6 +96,22 @@ static int find_token(const struct kvs_args *args, struct kvs_buf *ret_token)
     return KVS_EXIT_OK;
 }
 
+// The option's value, else the variable's; NULL: neither.
+static const char *value_or_environment(const struct kvs_args *args, const char *option,
+                                        const char *variable)
+{
+    const char *value = kvs_args_value(args, option);
+    return value ? value : environment(variable);
+}
+
+static void find_tls(const struct kvs_args *args, struct kvs_client_options *options)
+{
+    options->tls_ca_file = value_or_environment(args, "cacert", "KVS_CACERT");
+    options->tls_cert_file = value_or_environment(args, "client-cert", "KVS_CLIENT_CERT");
+    options->tls_key_file = value_or_environment(args, "client-key", "KVS_CLIENT_KEY");
+    options->tls_skip_verify = kvs_args_flag(args, "insecure");
+}
+
 int kvs_cmd_client_open(const struct kvs_args *args, struct kvs_client **ret_client)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf token = KVS_BUF_INIT(TOKEN_SIZE_MAX + (64 << 10));
@@ -105,9 +121,8 @@ int kvs_cmd_client_open(const struct kvs_args *args, struct kvs_client **ret_cli
     if (code != KVS_EXIT_OK)
         return code;
     options.token = token.data && token.data[0] ? token.data : NULL;
-    const char *url = kvs_args_value(args, "url");
-    if (!url)
-        url = environment("KVS_URL");
+    find_tls(args, &options);
+    const char *url = value_or_environment(args, "url", "KVS_URL");
     KVS_CLEANUP(kvs_freep) char *text = strdup(url ? url : "");
     if (!text) {
         kvs_cmd_error("out of memory");
@@ -149,11 +164,21 @@ static enum kvs_exit_code exit_code_of(enum kvs_client_code code)
     return KVS_EXIT_FAILED;
 }
 
+// libcurl's own words tell what kind of trouble it was.
+static const char *hint_unreachable(const char *message)
+{
+    if (strstr(message, "certificate"))
+        return " (--cacert FILE or KVS_CACERT names the CA that has signed the node's certificate)";
+    if (strstr(message, "wrong version number"))
+        return " (that port does not speak TLS: write http://)";
+    return " (does a node run there? 'kvs status' lists yours; --url or KVS_URL names another)";
+}
+
 int kvs_cmd_client_error(const struct kvs_client_error *error)
 {
     const char *hint = "";
     if (error->code == KVS_CLIENT_UNREACHABLE)
-        hint = " (does a node run there? 'kvs status' lists yours; --url or KVS_URL names another)";
+        hint = hint_unreachable(error->message);
     else if (error->code == KVS_CLIENT_UNAUTHORIZED)
         hint = " (give a token with --token-file or KVS_TOKEN)";
     if (error->http_status >= 500 && error->request_id[0])

@@ -13,6 +13,10 @@
     {"url", 'u', "URL[,URL]", "The node; of several the first that can be reached"},               \
         {"token", 't', "TOKEN", "Shows in the process list: prefer --token-file or KVS_TOKEN"},    \
         {"token-file", 0, "FILE", "Take the token from the first line of FILE"},                   \
+        {"cacert", 0, "FILE", "https: trust the certificates in FILE, not the system's"},          \
+        {"client-cert", 0, "FILE", "https: the certificate to show to a node that asks"},          \
+        {"client-key", 0, "FILE", "https: its key, if that is in another file"},                   \
+        {"insecure", 0, NULL, "https: do not verify the node's certificate; for tests only"},      \
     {                                                                                              \
         "json", 'j', NULL, "JSON for scripts"                                                      \
     }
@@ -20,8 +24,8 @@
 // What their help says below everything else.
 #define KVS_CMD_CLIENT_DETAILS                                                                     \
     "Without --url the node is $KVS_URL, else http://127.0.0.1:8080; without a token it is\n"      \
-    "$KVS_TOKEN. On a terminal the output is made for people, into a pipe it is the bare "         \
-    "result.\n"
+    "$KVS_TOKEN, and $KVS_CACERT, $KVS_CLIENT_CERT and $KVS_CLIENT_KEY stand for the options of\n" \
+    "https. On a terminal the output is made for people, into a pipe it is the bare result.\n"
 
 enum kvs_cmd_output {
     KVS_CMD_OUTPUT_HUMAN, // stdout is a terminal

@@ -15,7 +15,7 @@ enum kvs_exit_code {
 #undef KVS_EXIT
 };
 
-enum { KVS_CMD_OPTIONS_MAX = 16 };
+enum { KVS_CMD_OPTIONS_MAX = 32 };
 
 // One option of a command. `--help` needs no row: every command has it.
 struct kvs_cmd_option {

@@ -4,12 +4,19 @@
 
 #include "cmd/nodes.h"
 #include "config/config.h"
+#include "server/tls.h"
 
 static int check_path(const char *path)
 {
     KVS_CLEANUP(kvs_config_freep) struct kvs_config *config = NULL;
     struct kvs_message message;
     if (kvs_config_load(path, environ, &config, &message) != 0) {
+        kvs_cmd_error("%s", message.text);
+        return KVS_EXIT_USAGE;
+    }
+    // Before a restart or a SIGHUP is the time to find a wrong file.
+    const struct kvs_net_tls_options tls = kvs_server_tls_listener(config);
+    if (kvs_net_check_tls(&tls, &message) != 0) {
         kvs_cmd_error("%s", message.text);
         return KVS_EXIT_USAGE;
     }
@@ -42,7 +49,7 @@ const struct kvs_command_body kvs_cmd_check = {
     .details =
         "Prints every setting with where its value comes from (the file, the environment or\n"
         "the default); secrets are masked. An error names file, line and key and what is\n"
-        "allowed, and ends with exit code 2.\n"
+        "allowed, and ends with exit code 2; so does a TLS file that would not do.\n"
         "\n"
         "Examples:\n"
         "  kvs check node1\n"

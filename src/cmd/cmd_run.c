@@ -26,16 +26,19 @@ static void report_failure(struct run *run, const char *reason)
 }
 
 // A few words for whoever sits in front of it; the log on stdout stays pure JSON.
-static void greet(const char *address)
+static void greet(const struct kvs_config *config, const char *address)
 {
+    const char *scheme = config->cluster_tls_enabled ? "https" : "http";
     if (!isatty(STDERR_FILENO))
         return;
     fprintf(stderr,
-            "\nKVS serves at http://%s (Ctrl-C ends it). Try in another terminal:\n"
-            "  curl -X PUT http://%s/kv/greeting -d '{\"hello\":\"world\"}'\n"
-            "  curl http://%s/kv/greeting\n"
-            "  curl http://%s/health\n\n",
-            address, address, address, address);
+            "\nKVS serves at %s://%s (Ctrl-C ends it). Try in another terminal:\n"
+            "  curl -X PUT %s://%s/kv/greeting -d '{\"hello\":\"world\"}'\n"
+            "  curl %s://%s/kv/greeting\n"
+            "  curl %s://%s/health\n\n",
+            scheme, address, scheme, address, scheme, address, scheme, address);
+    if (config->cluster_tls_enabled)
+        fprintf(stderr, "(--cacert FILE tells curl and kvs which CA to trust.)\n\n");
 }
 
 static void on_ready(void *ctx, const char *address)
@@ -47,7 +50,7 @@ static void on_ready(void *ctx, const char *address)
     if (run->daemon)
         kvs_ready_report(address);
     else
-        greet(address);
+        greet(run->config, address);
     run->reported = true;
 }
 

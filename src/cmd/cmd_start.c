@@ -86,13 +86,14 @@ static int await_ready(const struct kvs_instance *instance, const struct kvs_con
     }
     const char *host =
         config->allowed_hosts.count > 0 ? config->allowed_hosts.items[0] : address.text;
-    if (kvs_health_check(address.text, host, HEALTH_TIMEOUT_MS, &message) != 0) {
+    const char *cert_file = config->cluster_tls_enabled ? config->cluster_tls_cert_file : NULL;
+    if (kvs_health_check(address.text, host, cert_file, HEALTH_TIMEOUT_MS, &message) != 0) {
         kvs_cmd_error("%s: runs (PID %ld), but %s", instance->name, (long)pid, message.text);
         print_tail(instance->log_path, log_size);
         return KVS_EXIT_FAILED;
     }
-    printf("%s: running at http://%s (PID %ld, log %s)\n", instance->name, address.text, (long)pid,
-           instance->log_path);
+    printf("%s: running at %s://%s (PID %ld, log %s)\n", instance->name,
+           cert_file ? "https" : "http", address.text, (long)pid, instance->log_path);
     return KVS_EXIT_OK;
 }
 

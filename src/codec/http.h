@@ -7,6 +7,25 @@
 // thread, exactly once. In between it may post tasks to `loop` (back to that thread) and `workers`
 // (may block). When the client disconnects meanwhile, the exchange stays valid until
 // kvs_http_finish.
+//
+// Streams: a response whose body is made while it is sent. The handler fills status, headers and
+// content type, sets `pull` and `notice` and calls kvs_http_stream_start; on false it calls
+// kvs_http_finish and is done (HEAD, no memory). Then, on the loop thread and only while the client
+// keeps up, `http` calls
+//
+//     pull: append what there is to response.body (some 64 KiB; more is held until it is sent).
+//           true: call me again when there is room; false: there will be a kvs_http_stream_wake.
+//
+// kvs_http_finish ends the stream behind what pull has appended (what is appended elsewhere is
+// dropped); it may be called inside pull, which then returns whatever it likes. With `cut` set
+// before it, the stream ends in a way that the client sees as an interruption. So a slow client
+// holds one buffer and never the producer's thread, and a producer that works elsewhere (on a
+// worker) prepares a piece, wakes, and hands it over in pull.
+//
+// Whoever keeps an exchange for long, stream or not, sets `notice` to hear that the client has gone
+// (finish soon, nobody reads it), that the server drains (end what has no end of its own) or that
+// `due_ns` has come. Each of the first two is told once. It is called on the loop thread, never
+// inside a call of the handler into `http`, and may itself call kvs_http_finish.
 #ifndef KVS_CODEC_HTTP_H
 #define KVS_CODEC_HTTP_H
 
@@ -32,6 +51,14 @@ struct kvs_http_header {
     struct kvs_slice value; // surrounding white space removed
 };
 
+// How a request reached the node.
+struct kvs_http_tls {
+    bool on;                         // over TLS
+    bool client_cert_asked;          // the listener asks for client certificates
+    bool client_cert_verified;       // and this client has one that the CA file vouches for
+    const char *client_cert_problem; // asked, not verified: why not; static, else NULL
+};
+
 // All slices are valid as long as the exchange.
 struct kvs_http_request {
     enum kvs_http_method method;
@@ -43,6 +70,7 @@ struct kvs_http_request {
     struct kvs_slice body;           // complete, de-chunked
     struct kvs_slice client_address; // "127.0.0.1", "::1"
     int64_t received_ns;             // monotonic, first byte
+    struct kvs_http_tls tls;
     char id[65]; // X-Request-ID, NUL-terminated: the client's sane one or a new one
 };
 
@@ -55,6 +83,12 @@ struct kvs_http_response {
     struct kvs_buf body;      // for HEAD: filled all the same, `http` sends only its length
 };
 
+enum kvs_http_notice {
+    KVS_HTTP_GONE,     // the client has closed its side, or is cut off
+    KVS_HTTP_DRAINING, // the server stops
+    KVS_HTTP_DUE,      // due_ns is over, and has been reset
+};
+
 struct kvs_http_exchange {
     struct kvs_http_request request;
     struct kvs_http_response response;
@@ -63,8 +97,25 @@ struct kvs_http_exchange {
     struct kvs_executor *workers; // may block on the disk
     struct kvs_task task;         // for the handler's own use, one post at a time
     void *state;                  // for the handler's own use
-    void (*finish)(struct kvs_http_exchange *exchange); // set by `http`
+    bool (*pull)(struct kvs_http_exchange *exchange);                                // streams
+    void (*notice)(struct kvs_http_exchange *exchange, enum kvs_http_notice notice); // may be NULL
+    int64_t due_ns; // monotonic; 0 = never. Told up to a quarter of a second late
+    bool cut;       // before kvs_http_finish: the stream is not whole
+    // Set by `http`.
+    bool (*start)(struct kvs_http_exchange *exchange);
+    void (*wake)(struct kvs_http_exchange *exchange);
+    void (*finish)(struct kvs_http_exchange *exchange);
 };
+
+static inline bool kvs_http_stream_start(struct kvs_http_exchange *exchange)
+{
+    return exchange->start(exchange);
+}
+
+static inline void kvs_http_stream_wake(struct kvs_http_exchange *exchange)
+{
+    exchange->wake(exchange);
+}
 
 static inline void kvs_http_finish(struct kvs_http_exchange *exchange)
 {

@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "codec/record.h"
 
-enum { FORMAT = 1, TIME_SIZE = 8 };
+enum { FORMAT = 1, STATE_FORMAT = 2, TIME_SIZE = 8 };
 
 #define SYSTEM_BIT (UINT64_C(1) << 63) // of a BY_TIME entry's time
 
@@ -133,21 +133,30 @@ int kvs_identity_decode(struct kvs_slice value, struct kvs_identity *ret_identit
 
 void kvs_commit_state_encode(struct kvs_buf *out, const struct kvs_commit_state *state)
 {
-    kvs_wire_put_u8(out, FORMAT);
+    kvs_wire_put_u8(out, STATE_FORMAT);
     kvs_wire_put_u64be(out, state->log_seq);
     kvs_wire_put_u64be(out, state->writer_seq);
     kvs_wire_put_u64be(out, (uint64_t)state->clock);
+    kvs_wire_put_u64be(out, (uint64_t)state->clock_floor);
+    kvs_wire_put_u64be(out, (uint64_t)state->newest);
 }
 
 int kvs_commit_state_decode(struct kvs_slice value, struct kvs_commit_state *ret_state)
 {
     struct kvs_cursor cursor = kvs_cursor(value);
-    int err = check_format(&cursor);
-    if (err)
-        return err;
+    uint8_t format = kvs_wire_get_u8(&cursor);
+    if (cursor.bad || format == 0)
+        return KVS_ERR_CORRUPT;
+    if (format > STATE_FORMAT)
+        return KVS_ERR_VERSION;
     ret_state->log_seq = kvs_wire_get_u64be(&cursor);
     ret_state->writer_seq = kvs_wire_get_u64be(&cursor);
     uint64_t clock = kvs_wire_get_u64be(&cursor);
+    uint64_t clock_floor = format >= 2 ? kvs_wire_get_u64be(&cursor) : 0;
     ret_state->clock = (int64_t)clock;
-    return clock > INT64_MAX ? KVS_ERR_CORRUPT : finish(&cursor);
+    ret_state->clock_floor = (int64_t)clock_floor;
+    uint64_t newest = format >= 2 ? kvs_wire_get_u64be(&cursor) : clock;
+    ret_state->newest = (int64_t)newest;
+    bool sane = clock <= INT64_MAX && clock_floor <= INT64_MAX && newest <= INT64_MAX;
+    return sane ? finish(&cursor) : KVS_ERR_CORRUPT;
 }

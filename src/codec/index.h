@@ -10,13 +10,14 @@
 //            first without the other. One for each version ever committed. It is current only while
 //            the key's current version has that timestamp: readers check, and compaction drops the
 //            rest.
-//   DUE      key  due u64be (Unix ms) | user key         val  empty
+//   DUE      key  due u64be (Unix ms) | user key         val  empty, or 1 for an expiry
 //            When to look at a key whose version expires or whose tombstone grows old. A hint:
 //            whoever looks decides by the version, not by the entry.
 //   META     "identity"         format u8 = 1 | node uuid 16 | joined_timestamp u64be | incarnation
 //   u64be
 //            "writer/" u32be    node uuid 16 | joined_timestamp u64be
-//            "state"            format u8 = 1 | log_seq u64be | writer_seq u64be | clock u64be
+//            "state"            format u8 = 2 | log_seq u64be | writer_seq u64be | clock u64be |
+//                               clock_floor u64be | newest u64be (both not in format 1)
 //            "log_floor"        oldest kept log seq u64be
 #ifndef KVS_CODEC_INDEX_H
 #define KVS_CODEC_INDEX_H
@@ -41,6 +42,8 @@ void kvs_change_encode_value(struct kvs_buf *out, const struct kvs_change *chang
 KVS_MUST_CHECK int kvs_change_decode(struct kvs_slice entry_key, struct kvs_slice entry_value,
                                      struct kvs_change *ret_change);
 
+enum { KVS_DUE_EXPIRY = 1 };
+
 // BY_TIME and DUE share one shape: a time, then a key.
 void kvs_due_key_encode(struct kvs_buf *out, int64_t due_ms, struct kvs_slice key);
 void kvs_by_time_key_encode(struct kvs_buf *out, int64_t timestamp, struct kvs_slice key);
@@ -62,6 +65,8 @@ struct kvs_commit_state {
     uint64_t log_seq;    // of the newest change
     uint64_t writer_seq; // of this node's newest version
     int64_t clock;       // greatest timestamp this node's clock has given, Unix ms
+    int64_t clock_floor; // it has promised to give none at or below
+    int64_t newest;      // greatest timestamp of this node's versions: may lie ahead of its clock
 };
 void kvs_commit_state_encode(struct kvs_buf *out, const struct kvs_commit_state *state);
 KVS_MUST_CHECK int kvs_commit_state_decode(struct kvs_slice value,

@@ -64,6 +64,13 @@ KVS_MUST_CHECK int kvs_json_string(const struct kvs_json *value, struct kvs_aren
                                    struct kvs_slice *ret_string);
 KVS_MUST_CHECK int kvs_json_key(const struct kvs_json *member, struct kvs_arena *arena,
                                 struct kvs_slice *ret_key);
+// Cutting compact, valid JSON apart without a tree. `rest` begins as a whole array or object; each
+// call takes the next element or member off it: slices of it, strings and keys with their quotes.
+// False: there is none (any more).
+bool kvs_json_cut_element(struct kvs_slice *rest, struct kvs_slice *ret_value);
+bool kvs_json_cut_member(struct kvs_slice *rest, struct kvs_slice *ret_key,
+                         struct kvs_slice *ret_value);
+
 // Exactly an integer in range ("1", "-5", also "1.0" and "1e3"); false otherwise.
 bool kvs_json_to_i64(const struct kvs_json *value, int64_t *ret_value);
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exact integers out of JSON numbers, without floating point: 1, 1.0, 10e-1 and 0.1e1 are the same
 // integer, 1.5 and 1e19 are none that fits. Pure and thread-safe.
-#include "codec/json_internal.h"
+#include "codec/json_edit_internal.h"
 
 // A number as mantissa × 10^exponent, the mantissa still as text.
 struct decimal {
     struct kvs_slice mantissa; // digits and at most one '.'
     int64_t exponent;          // as written, saturated
+    bool saturated;            // it is greater than that
     bool negative;
 };
 
@@ -30,9 +31,11 @@ static struct decimal split_number(struct kvs_slice source)
     bool negative_exponent = *p == '-';
     if (*p == '-' || *p == '+')
         p++;
-    for (; p < end; p++)
-        if (number.exponent < exponent_max / 10)
+    for (; p < end; p++) {
+        number.saturated |= number.exponent >= exponent_max / 10;
+        if (!number.saturated)
             number.exponent = number.exponent * 10 + (*p - '0');
+    }
     if (negative_exponent)
         number.exponent = -number.exponent;
     return number;
@@ -94,4 +97,56 @@ bool kvs_json_to_i64(const struct kvs_json *value, int64_t *ret_value)
         return false;
     *ret_value = (int64_t)(number.negative ? 0 - magnitude : magnitude);
     return true;
+}
+
+// The significant digits of a number, and where the point stands: value = 0.DIGITS × 10^scale.
+struct significant {
+    struct kvs_slice digits; // from the first to the last that is not 0, with the '.' if it is
+                             // among them; empty: zero
+    int64_t scale;
+};
+
+static struct significant significant_of(const struct decimal *number)
+{
+    struct kvs_slice mantissa = number->mantissa;
+    const char *point = memchr(mantissa.data, '.', mantissa.size);
+    int64_t before_point = point ? point - mantissa.data : (int64_t)mantissa.size;
+    size_t first = 0;
+    size_t leading = 0; // digits that are 0
+    while (first < mantissa.size && (mantissa.data[first] == '0' || mantissa.data[first] == '.'))
+        leading += mantissa.data[first++] == '0';
+    size_t end = mantissa.size;
+    while (end > first && (mantissa.data[end - 1] == '0' || mantissa.data[end - 1] == '.'))
+        end--;
+    return (struct significant){.digits = kvs_slice(mantissa.data + first, end - first),
+                                .scale = number->exponent + before_point - (int64_t)leading};
+}
+
+static bool digits_equal(struct kvs_slice a, struct kvs_slice b)
+{
+    size_t i = 0;
+    size_t j = 0;
+    for (;;) {
+        i += i < a.size && a.data[i] == '.';
+        j += j < b.size && b.data[j] == '.';
+        if (i == a.size || j == b.size)
+            return i == a.size && j == b.size;
+        if (a.data[i++] != b.data[j++])
+            return false;
+    }
+}
+
+// Exponents beyond what we count are equal only as they are written.
+bool kvs_json_number_equal(struct kvs_slice a, struct kvs_slice b)
+{
+    struct decimal left = split_number(a);
+    struct decimal right = split_number(b);
+    struct significant one = significant_of(&left);
+    struct significant other = significant_of(&right);
+    if (one.digits.size == 0 || other.digits.size == 0)
+        return one.digits.size == other.digits.size; // -0 is 0
+    if (left.saturated || right.saturated)
+        return kvs_slice_eq(a, b);
+    return left.negative == right.negative && one.scale == other.scale &&
+           digits_equal(one.digits, other.digits);
 }

@@ -73,6 +73,23 @@ bool kvs_record_split_key(struct kvs_slice entry_key, struct kvs_slice *ret_key)
     return true;
 }
 
+bool kvs_record_decode_key(struct kvs_slice entry_key, struct kvs_version *ret_version)
+{
+    struct kvs_slice key;
+    if (!kvs_record_split_key(entry_key, &key))
+        return false;
+    struct kvs_cursor suffix =
+        kvs_cursor(kvs_slice(key.data + key.size + 1, KVS_RECORD_SUFFIX_SIZE - 1));
+    uint64_t timestamp = ~kvs_wire_get_u64be(&suffix);
+    uint64_t joined_timestamp = kvs_wire_get_u64be(&suffix);
+    *ret_version = (struct kvs_version){.uuid = kvs_wire_get_uuid(&suffix)};
+    if (timestamp > INT64_MAX || joined_timestamp > INT64_MAX)
+        return false;
+    ret_version->timestamp = (int64_t)timestamp;
+    ret_version->writer.joined_timestamp = (int64_t)joined_timestamp;
+    return true;
+}
+
 // ---- Values
 
 static uint32_t checksum(struct kvs_slice entry_key, struct kvs_slice head, struct kvs_slice body)
@@ -144,17 +161,9 @@ int kvs_record_decode(struct kvs_slice entry_key, struct kvs_slice entry_value,
                       struct kvs_record_view *ret_view)
 {
     struct kvs_record_view view = {0};
-    if (!kvs_record_split_key(entry_key, &view.key))
+    if (!kvs_record_split_key(entry_key, &view.key) ||
+        !kvs_record_decode_key(entry_key, &view.version))
         return KVS_ERR_CORRUPT;
-    struct kvs_cursor suffix =
-        kvs_cursor(kvs_slice(view.key.data + view.key.size + 1, KVS_RECORD_SUFFIX_SIZE - 1));
-    uint64_t timestamp = ~kvs_wire_get_u64be(&suffix);
-    uint64_t joined_timestamp = kvs_wire_get_u64be(&suffix);
-    view.version.uuid = kvs_wire_get_uuid(&suffix);
-    if (timestamp > INT64_MAX || joined_timestamp > INT64_MAX)
-        return KVS_ERR_CORRUPT;
-    view.version.timestamp = (int64_t)timestamp;
-    view.version.writer.joined_timestamp = (int64_t)joined_timestamp;
     int err = decode_value(entry_key, entry_value, &view);
     if (err)
         return err;

@@ -44,6 +44,9 @@ void kvs_record_encode_value(struct kvs_buf *out, struct kvs_slice entry_key,
 // KVS_ERR_CORRUPT; KVS_ERR_VERSION for a newer format.
 KVS_MUST_CHECK int kvs_record_decode(struct kvs_slice entry_key, struct kvs_slice entry_value,
                                      struct kvs_record_view *ret_view);
+// What an entry key alone says of its version: timestamp, joined_timestamp and uuid, which is what
+// the order of versions needs. False when it is no entry key.
+bool kvs_record_decode_key(struct kvs_slice entry_key, struct kvs_version *ret_version);
 // The user key of an entry key; false when it is no entry key.
 bool kvs_record_split_key(struct kvs_slice entry_key, struct kvs_slice *ret_key);
 

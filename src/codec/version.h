@@ -18,6 +18,7 @@ enum kvs_version_flag {
     KVS_VERSION_TOMBSTONE = 1 << 0,      // a deletion; no value
     KVS_VERSION_STUB = 1 << 1,           // expired, payload reclaimed; reads as absent
     KVS_VERSION_CONFLICT_LOSER = 1 << 2, // lost against a concurrent write; kept for its history
+    KVS_VERSION_HISTORY = 1 << 3,        // in the log alone: it never was the current one here
 };
 
 struct kvs_version {

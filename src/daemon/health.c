@@ -9,6 +9,7 @@
 #include <sys/time.h>
 
 #include "base/cleanup.h"
+#include "daemon/tls_line.h"
 
 // Splits at the last colon and takes the brackets off an IPv6 address.
 static bool split_address(const char *address, char *host, size_t host_size, const char **ret_port)
@@ -56,25 +57,60 @@ static int connect_to(const char *address, int timeout_ms, int *ret_fd)
     return 0;
 }
 
-int kvs_health_check(const char *address, const char *host, int timeout_ms,
+struct line {
+    int fd;
+    struct kvs_tls_line *tls; // NULL: plain
+};
+
+static void close_line(struct line *line)
+{
+    kvs_tls_line_free(line->tls);
+    kvs_closep(&line->fd);
+}
+
+static int open_line(const char *address, const char *cert_file, int timeout_ms, struct line *line,
                      struct kvs_message *ret_message)
 {
-    KVS_CLEANUP(kvs_closep) int fd = -1;
-    int err = connect_to(address, timeout_ms, &fd);
+    int err = connect_to(address, timeout_ms, &line->fd);
     if (err != 0)
         return kvs_fail(ret_message, err, "cannot connect to %s: %s", address, strerror(errno));
+    if (!cert_file)
+        return 0;
+    err = kvs_tls_line_open(line->fd, cert_file, &line->tls, ret_message);
+    return err != 0 ? kvs_fail_wrap(ret_message, err, "cannot ask %s for /health", address) : 0;
+}
+
+static ssize_t line_send(struct line *line, const char *text, size_t size)
+{
+    return line->tls ? kvs_tls_line_send(line->tls, text, size)
+                     : send(line->fd, text, size, MSG_NOSIGNAL);
+}
+
+static ssize_t line_recv(struct line *line, char *text, size_t size)
+{
+    ssize_t got;
+    do
+        got = line->tls ? kvs_tls_line_recv(line->tls, text, size) : recv(line->fd, text, size, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+int kvs_health_check(const char *address, const char *host, const char *cert_file, int timeout_ms,
+                     struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(close_line) struct line line = {.fd = -1};
+    int err = open_line(address, cert_file, timeout_ms, &line, ret_message);
+    if (err != 0)
+        return err;
     char text[1024];
     int size = snprintf(text, sizeof(text),
                         "GET /health HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host);
-    if (size <= 0 || (size_t)size >= sizeof(text) ||
-        send(fd, text, (size_t)size, MSG_NOSIGNAL) != size)
+    if (size <= 0 || (size_t)size >= sizeof(text) || line_send(&line, text, (size_t)size) != size)
         return kvs_fail(ret_message, KVS_ERR_UNREACHABLE, "cannot ask %s for /health", address);
     size_t used = 0;
     static const char expected[] = "HTTP/1.1 200 ";
     while (used < sizeof(expected) - 1) {
-        ssize_t got = recv(fd, text + used, sizeof(text) - 1 - used, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = line_recv(&line, text + used, sizeof(text) - 1 - used);
         if (got <= 0)
             return kvs_fail(ret_message, got < 0 ? KVS_ERR_TIMEOUT : KVS_ERR_UNREACHABLE,
                             "%s does not answer /health", address);

@@ -12,36 +12,9 @@
 // socket.
 #include "base/assert.h"
 #include "http/chunked_internal.h"
-#include "http/server_internal.h"
-
-enum phase { HEAD, LENGTH, CHUNKED, TRAILERS, HANDLING, CLOSING };
+#include "http/conn_internal.h"
 
 enum { BODY_READ_MIN = 16 * 1024, BODY_READ_MAX = 256 * 1024 };
-
-struct kvs_http_conn {
-    struct kvs_http_server *server;
-    struct http_workspace *workspace; // NULL while idle
-    void (*wake)(void *ctx);
-    void *wake_ctx;
-    enum phase phase;
-    bool running;
-    bool closed;      // by the owner, while a handler is at work
-    bool input_ended; // the client sends nothing more
-    bool had_request;
-    bool skipped_empty_line; // before this request
-    bool stalled;            // the client has not taken all of the output
-    size_t body_missing;     // LENGTH: bytes still to come
-    int64_t begun_ns;        // HEAD: idle since, or first byte of this request
-    int64_t progress_ns;     // the client last took output
-    struct kvs_http_address peer;
-    size_t peer_text_size;
-    char peer_text[KVS_HTTP_ADDRESS_TEXT_MAX];
-};
-
-static int64_t now(const struct kvs_http_conn *conn)
-{
-    return kvs_clock_mono_ns(conn->server->options.clock);
-}
 
 static bool has_output(const struct kvs_http_conn *conn)
 {
@@ -59,7 +32,7 @@ int kvs_http_conn_new(struct kvs_http_server *server, const struct kvs_http_addr
     conn->wake_ctx = wake_ctx;
     conn->peer = *peer;
     conn->peer_text_size = kvs_http_address_format(peer, conn->peer_text);
-    conn->begun_ns = now(conn);
+    conn->begun_ns = http_conn_now(conn);
     *ret_conn = conn;
     return 0;
 }
@@ -76,9 +49,14 @@ void kvs_http_conn_close(struct kvs_http_conn *conn)
     if (!conn)
         return;
     kvs_assert(!conn->running);
-    if (conn->phase == HANDLING && !conn->workspace->finished)
+    if (conn->phase == HANDLING && !conn->workspace->finished) {
         conn->closed = true; // on_finish frees it
-    else {
+        struct kvs_http_exchange *exchange = &conn->workspace->exchange;
+        bool told = conn->workspace->stream.told_gone;
+        conn->workspace->stream.told_gone = true;
+        if (exchange->notice && !told)
+            exchange->notice(exchange, KVS_HTTP_GONE); // may finish, and so free the connection
+    } else {
         if (conn->phase == HANDLING)
             conn->server->in_flight--;
         free_conn(conn);
@@ -111,95 +89,44 @@ static bool acquire_workspace(struct kvs_http_conn *conn)
     conn->workspace->exchange.loop = conn->server->options.loop;
     conn->workspace->exchange.workers = conn->server->options.workers;
     conn->workspace->exchange.finish = on_finish;
+    conn->workspace->exchange.start = http_stream_on_start;
+    conn->workspace->exchange.wake = http_stream_on_wake;
     return true;
 }
 
 // ---- Answering
 
-static enum kvs_metric method_metric(enum kvs_http_method method)
+// To the next request, or to the end.
+static void go_on(struct kvs_http_conn *conn, bool close, int64_t now_ns)
 {
-    switch (method) {
-    case KVS_HTTP_GET:
-        return KVS_METRIC_HTTP_REQUESTS_GET;
-    case KVS_HTTP_PUT:
-        return KVS_METRIC_HTTP_REQUESTS_PUT;
-    case KVS_HTTP_DELETE:
-        return KVS_METRIC_HTTP_REQUESTS_DELETE;
-    default:
-        return KVS_METRIC_HTTP_REQUESTS_OTHER;
-    }
-}
-
-// The method and path as sent, as far as the request line was understood.
-static void name_request(const struct http_workspace *workspace, struct kvs_slice *ret_method,
-                         struct kvs_slice *ret_path)
-{
-    const struct http_scan *scan = &workspace->scan;
-    const char *head = workspace->input.data + workspace->head_at;
-    *ret_method = KVS_SLICE_EMPTY;
-    *ret_path = KVS_SLICE_EMPTY;
-    if (scan->method_size == 0)
-        return;
-    *ret_method = kvs_slice(head, scan->method_size);
-    *ret_path = kvs_slice(head + scan->target, scan->target_size);
-    const char *mark = memchr(ret_path->data, '?', ret_path->size);
-    if (mark)
-        ret_path->size = (size_t)(mark - ret_path->data);
-}
-
-static void report(struct kvs_http_conn *conn, struct kvs_slice method, struct kvs_slice path,
-                   int64_t duration_ns, size_t response_body_size)
-{
-    const struct kvs_http_server_options *options = &conn->server->options;
-    const struct kvs_http_exchange *exchange = &conn->workspace->exchange;
-    int status = exchange->response.status;
-    kvs_metrics_add(options->metrics, method_metric(exchange->request.method), 1);
-    kvs_metrics_add(options->metrics,
-                    (enum kvs_metric)(KVS_METRIC_HTTP_RESPONSES_2XX + status / 100 - 2), 1);
-    kvs_metrics_observe_ns(options->metrics, KVS_METRIC_HTTP_REQUEST_DURATION, duration_ns);
-    if (!options->handler.finished)
-        return;
-    const struct kvs_http_access access = {
-        .method = method,
-        .path = path,
-        .client_address = exchange->request.client_address,
-        .request_id = exchange->request.id,
-        .status = status,
-        .duration_ns = duration_ns,
-        .request_body_size = exchange->request.body.size,
-        .response_body_size = response_body_size,
-    };
-    options->handler.finished(options->handler.ctx, &access);
+    if (conn->workspace->output.text.err)
+        close = true; // half a head must not be followed by anything; out of memory
+    conn->phase = close ? CLOSING : HEAD;
+    conn->begun_ns = now_ns;
+    conn->had_request = true;
+    conn->skipped_empty_line = false;
+    http_workspace_next_request(conn->workspace);
 }
 
 // Puts exchange.response behind the output and goes on to the next request, or to the end.
 static void respond(struct kvs_http_conn *conn, bool close)
 {
     struct http_workspace *workspace = conn->workspace;
-    struct kvs_slice method;
-    struct kvs_slice path;
-    name_request(workspace, &method, &path);
     struct kvs_http_response *response = &workspace->exchange.response;
     if (response->headers.err || response->body.err)
         http_response_refuse(&workspace->exchange, response->body.err == KVS_ERR_NOMEM
                                                        ? HTTP_REFUSE_NO_MEMORY
                                                        : HTTP_REFUSE_RESPONSE);
-    bool is_head = kvs_slice_eq(method, KVS_SLICE("HEAD"));
+    bool is_head = http_conn_is_head_request(workspace);
     size_t body_size =
         is_head || response->status == 204 || response->status == 304 ? 0 : response->body.size;
     bool was_empty = http_output_size(&workspace->output) == 0;
     http_response_write(workspace, conn->server, is_head, close);
-    int64_t at_ns = now(conn);
+    int64_t at_ns = http_conn_now(conn);
     if (was_empty)
         conn->progress_ns = at_ns;
-    report(conn, method, path, at_ns - conn->begun_ns, body_size);
-    if (workspace->output.text.err)
-        close = true; // half a head must not be followed by anything; out of memory
-    conn->phase = close ? CLOSING : HEAD;
-    conn->begun_ns = at_ns;
-    conn->had_request = true;
-    conn->skipped_empty_line = false;
-    http_workspace_next_request(workspace);
+    http_conn_report(conn, at_ns - conn->begun_ns, body_size);
+    go_on(conn, close, at_ns);
 }
 
 static void begin_exchange(struct kvs_http_conn *conn)
@@ -211,6 +138,7 @@ static void begin_exchange(struct kvs_http_conn *conn)
         .method = KVS_HTTP_OTHER,
         .client_address = kvs_slice(conn->peer_text, conn->peer_text_size),
         .received_ns = conn->begun_ns,
+        .tls = conn->tls,
     };
     http_server_make_id(conn->server, request->id);
 }
@@ -240,9 +168,29 @@ static void dispatch(struct kvs_http_conn *conn, struct kvs_slice body)
     handler->handle(handler->ctx, &conn->workspace->exchange);
 }
 
+// The head has said already whether the connection goes on.
+static void end_stream(struct kvs_http_conn *conn)
+{
+    struct http_workspace *workspace = conn->workspace;
+    bool cut = workspace->exchange.cut || workspace->exchange.response.body.err;
+    bool was_empty = http_output_size(&workspace->output) == 0;
+    int64_t at_ns = http_conn_now(conn);
+    if (was_empty)
+        conn->progress_ns = at_ns;
+    if (!cut && !http_conn_is_head_request(workspace))
+        http_response_write_stream_end(workspace);
+    http_conn_report(conn, workspace->stream.duration_ns, workspace->stream.body_size);
+    bool last = conn->input_ended && http_input_size(&workspace->input) == 0;
+    go_on(conn, cut || last || !workspace->stream.chunked || !workspace->head.keep_alive, at_ns);
+}
+
 static void finish_handling(struct kvs_http_conn *conn)
 {
     conn->server->in_flight--;
+    if (conn->workspace->stream.started) {
+        end_stream(conn);
+        return;
+    }
     bool last = conn->input_ended && http_input_size(&conn->workspace->input) == 0;
     respond(conn, !conn->workspace->head.keep_alive || conn->server->draining || last);
 }
@@ -262,7 +210,7 @@ static void promise_to_read(struct kvs_http_conn *conn)
     if (!workspace->head.expects_continue || http_input_size(&workspace->input) > 0)
         return;
     if (!has_output(conn))
-        conn->progress_ns = now(conn);
+        conn->progress_ns = http_conn_now(conn);
     kvs_buf_append_str(&workspace->output.text, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
@@ -452,6 +400,8 @@ static bool step(struct kvs_http_conn *conn)
         return step_trailers(conn);
     case HANDLING:
         if (!conn->workspace->finished)
+            return http_stream_step(conn);
+        if (conn->workspace->stream.started && !http_stream_can_end(conn))
             return false;
         finish_handling(conn);
         return true;
@@ -554,7 +504,7 @@ void kvs_http_conn_received(struct kvs_http_conn *conn, size_t size)
     }
     kvs_assert(size <= workspace->input.capacity - workspace->input.end);
     if (conn->phase == HEAD && http_input_size(&workspace->input) == 0)
-        conn->begun_ns = now(conn);
+        conn->begun_ns = http_conn_now(conn);
     workspace->input.end += size;
 }
 
@@ -592,7 +542,7 @@ void kvs_http_conn_sent(struct kvs_http_conn *conn, size_t size)
     if (drained)
         http_workspace_clear_output(conn->workspace);
     if (!drained || conn->stalled) {
-        conn->progress_ns = now(conn);
+        conn->progress_ns = http_conn_now(conn);
         if (drained && conn->phase == HEAD)
             conn->begun_ns = conn->progress_ns; // it was us who did not read on
     }
@@ -610,19 +560,31 @@ bool kvs_http_conn_is_idle(const struct kvs_http_conn *conn)
            (!conn->workspace || http_input_size(&conn->workspace->input) == 0);
 }
 
+void kvs_http_conn_set_tls(struct kvs_http_conn *conn, const struct kvs_http_tls *tls)
+{
+    conn->tls = *tls;
+}
+
 void kvs_http_conn_refuse(struct kvs_http_conn *conn)
 {
     kvs_assert(conn->phase == HEAD);
     refuse(conn, HTTP_REFUSE_CONNECTIONS);
 }
 
+void kvs_http_conn_refuse_plain(struct kvs_http_conn *conn)
+{
+    kvs_assert(conn->phase == HEAD && !conn->had_request);
+    refuse(conn, HTTP_REFUSE_PLAIN);
+}
+
 enum kvs_http_deadline kvs_http_conn_check_deadline(struct kvs_http_conn *conn, int64_t now_ns)
 {
     const struct kvs_http_settings *settings = conn->server->settings;
-    if (has_output(conn))
-        return now_ns - conn->progress_ns < settings->write_timeout_ns ? KVS_HTTP_IN_TIME
-                                                                       : KVS_HTTP_RESET;
-    if (conn->phase == HANDLING || conn->phase == CLOSING)
+    if (has_output(conn) && now_ns - conn->progress_ns >= settings->write_timeout_ns)
+        return KVS_HTTP_RESET;
+    if (conn->phase == HANDLING && http_stream_has_notice(conn, now_ns))
+        return KVS_HTTP_LATE;
+    if (has_output(conn) || conn->phase == HANDLING || conn->phase == CLOSING)
         return KVS_HTTP_IN_TIME;
     bool idle = kvs_http_conn_is_idle(conn);
     int64_t limit_ns =

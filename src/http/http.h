@@ -62,6 +62,7 @@ struct kvs_http_access {
     struct kvs_slice path;   // as sent, without the query; empty likewise
     struct kvs_slice client_address;
     const char *request_id;
+    const struct kvs_http_tls *tls;
     int status;
     int64_t duration_ns; // first byte received to response ready
     uint64_t request_body_size;
@@ -146,12 +147,18 @@ bool kvs_http_conn_is_over(const struct kvs_http_conn *conn);
 // Is nothing of a request there, nothing being handled and nothing to be written?
 bool kvs_http_conn_is_idle(const struct kvs_http_conn *conn);
 
+// What the requests from now on say of it; before the first byte is received, or never: plain TCP.
+void kvs_http_conn_set_tls(struct kvs_http_conn *conn, const struct kvs_http_tls *tls);
+
 // Answers 503 and is over: there are too many connections.
 void kvs_http_conn_refuse(struct kvs_http_conn *conn);
+// Answers 400 and is over: the client does not speak TLS, and this port does. Before the first byte
+// is received.
+void kvs_http_conn_refuse_plain(struct kvs_http_conn *conn);
 
 enum kvs_http_deadline {
     KVS_HTTP_IN_TIME,
-    KVS_HTTP_LATE,  // answered 408, or idle for too long: run it, write, it is over
+    KVS_HTTP_LATE,  // answered 408, idle for too long, or a handler must be told: run it, write
     KVS_HTTP_RESET, // the client does not take the response: reset at once
 };
 enum kvs_http_deadline kvs_http_conn_check_deadline(struct kvs_http_conn *conn, int64_t now_ns);

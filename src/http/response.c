@@ -35,8 +35,10 @@ static bool may_have_body(int status)
 }
 
 // The fixed lines are below 512 bytes, with the longest reason phrase, type and request id.
+enum framing { FRAMED_BY_LENGTH, FRAMED_BY_CHUNKS, FRAMED_BY_THE_END };
+
 static void write_head(struct kvs_buf *out, const struct http_workspace *workspace,
-                       const struct kvs_http_server *server, bool close)
+                       const struct kvs_http_server *server, enum framing framing, bool close)
 {
     const struct kvs_http_response *response = &workspace->exchange.response;
     const char *id = workspace->exchange.request.id;
@@ -55,7 +57,9 @@ static void write_head(struct kvs_buf *out, const struct http_workspace *workspa
         at = put(at, response->content_type, type_size);
         at = put_str(at, "\r\n");
     }
-    if (may_have_body(response->status)) {
+    if (framing == FRAMED_BY_CHUNKS) {
+        at = put_str(at, "Transfer-Encoding: chunked\r\n");
+    } else if (framing == FRAMED_BY_LENGTH && may_have_body(response->status)) {
         at = put_str(at, "Content-Length: ");
         at = put_u64(at, response->body.size);
         at = put_str(at, "\r\n");
@@ -73,27 +77,86 @@ static void write_head(struct kvs_buf *out, const struct http_workspace *workspa
     out->size += (size_t)(at - start);
 }
 
+// What has been sent goes when it is more than the client may leave unread.
+static void make_room(struct http_output *output)
+{
+    if (output->text_sent <= KVS_HTTP_OUTPUT_MAX)
+        return;
+    kvs_buf_consume(&output->text, output->text_sent);
+    output->text_sent = 0;
+}
+
+// Changes owners: the response gets an empty buffer.
+static void take_large_body(struct http_workspace *workspace)
+{
+    struct http_output *output = &workspace->output;
+    kvs_assert(output->large.size == 0);
+    struct kvs_buf empty = output->large;
+    output->large = workspace->exchange.response.body;
+    workspace->exchange.response.body = empty;
+}
+
 void http_response_write(struct http_workspace *workspace, const struct kvs_http_server *server,
                          bool is_head, bool close)
 {
     struct http_output *output = &workspace->output;
     struct kvs_http_response *response = &workspace->exchange.response;
     kvs_assert(response->status >= 200 && response->status <= 599);
-    if (output->text_sent > KVS_HTTP_OUTPUT_MAX) {
-        kvs_buf_consume(&output->text, output->text_sent);
-        output->text_sent = 0;
-    }
-    write_head(&output->text, workspace, server, close);
+    make_room(output);
+    write_head(&output->text, workspace, server, FRAMED_BY_LENGTH, close);
     if (is_head || !may_have_body(response->status))
         return;
     if (response->body.size <= COPY_MAX) {
         kvs_buf_append(&output->text, response->body.data, response->body.size);
         return;
     }
+    take_large_body(workspace);
+}
+
+void http_response_write_stream_head(struct http_workspace *workspace,
+                                     const struct kvs_http_server *server, bool close)
+{
+    kvs_assert(may_have_body(workspace->exchange.response.status));
+    make_room(&workspace->output);
+    write_head(&workspace->output.text, workspace, server,
+               workspace->stream.chunked ? FRAMED_BY_CHUNKS : FRAMED_BY_THE_END, close);
+}
+
+void http_response_write_piece(struct http_workspace *workspace)
+{
+    struct http_output *output = &workspace->output;
+    struct kvs_buf *body = &workspace->exchange.response.body;
+    bool chunked = workspace->stream.chunked;
+    size_t size = body->size;
     kvs_assert(output->large.size == 0);
-    struct kvs_buf empty = output->large;
-    output->large = response->body;
-    response->body = empty;
+    if (size == 0)
+        return; // an empty chunk would be the last one
+    workspace->stream.body_size += size;
+    make_room(output);
+    if (chunked)
+        kvs_buf_printf(&output->text, "%zx\r\n", size);
+    if (size <= COPY_MAX) {
+        kvs_buf_append(&output->text, body->data, size);
+        if (chunked)
+            kvs_buf_append(&output->text, "\r\n", 2);
+        kvs_buf_clear(body);
+        return;
+    }
+    if (chunked) {
+        if (body->size_max < size + 2)
+            body->size_max = size + 2;
+        kvs_buf_append(body, "\r\n", 2);
+        if (body->err)
+            output->text.err = body->err; // the stream ends in the middle
+    }
+    take_large_body(workspace);
+}
+
+void http_response_write_stream_end(struct http_workspace *workspace)
+{
+    make_room(&workspace->output);
+    if (workspace->stream.chunked)
+        kvs_buf_append(&workspace->output.text, "0\r\n\r\n", 5);
 }
 
 void http_response_refuse(struct kvs_http_exchange *exchange, enum http_refusal refusal)

@@ -199,6 +199,11 @@ void http_workspace_next_request(struct http_workspace *workspace)
     exchange->response.content_type = NULL;
     kvs_arena_reset(&exchange->arena);
     exchange->state = NULL;
+    exchange->pull = NULL;
+    exchange->notice = NULL;
+    exchange->due_ns = 0;
+    exchange->cut = false;
+    workspace->stream = (struct http_stream){0};
 }
 
 void http_workspace_clear_output(struct http_workspace *workspace)

@@ -32,6 +32,18 @@ struct http_output {
     size_t large_sent;
 };
 
+// A response whose body is sent while it is made (stream.c).
+struct http_stream {
+    bool started;   // its head has been written
+    bool chunked;   // else the end of the connection ends it
+    bool wanted;    // pull may have more
+    bool broken;    // out of memory: it cannot go on
+    bool told_gone; // the handler, whether it streams or not
+    bool told_draining;
+    int64_t duration_ns; // up to its head
+    uint64_t body_size;
+};
+
 struct http_workspace {
     struct http_workspace *next; // in the pool
     struct kvs_http_conn *conn;
@@ -45,7 +57,8 @@ struct http_workspace {
     size_t response_held; // by exchange.response when the request began: a handler may be at
                           // work on it on another thread
     struct kvs_http_exchange exchange;
-    bool finished;                          // by the handler
+    bool finished; // by the handler
+    struct http_stream stream;
     char client[KVS_HTTP_ADDRESS_TEXT_MAX]; // behind a trusted proxy
     struct http_head head;
 };
@@ -101,6 +114,14 @@ void http_server_make_id(struct kvs_http_server *server, char ret_id[static 65])
 // Serialises exchange.response behind what `output` holds; takes a large body over.
 void http_response_write(struct http_workspace *workspace, const struct kvs_http_server *server,
                          bool is_head, bool close);
+// A stream's head; the rest of the response comes piece by piece.
+void http_response_write_stream_head(struct http_workspace *workspace,
+                                     const struct kvs_http_server *server, bool close);
+// Hands exchange.response.body over as the stream's next piece; empties it. Not while a large one
+// is being sent.
+void http_response_write_piece(struct http_workspace *workspace);
+// Behind the last piece, likewise.
+void http_response_write_stream_end(struct http_workspace *workspace);
 // Replaces exchange.response by the refusal as application/problem+json.
 void http_response_refuse(struct kvs_http_exchange *exchange, enum http_refusal refusal);
 

@@ -15,11 +15,13 @@ struct net_conn {
     struct net_loop *loop;
     struct net_stream stream;
     uv_poll_t poll;
-    int events; // polled for now
+    int events;      // polled for now
+    bool introduced; // `http` knows what TLS says of the client
     struct kvs_http_address peer;
     bool refused;               // there are too many: it is told so and closed
     struct kvs_http_conn *http; // NULL: lingering
     bool input_ended;
+    bool shut; // lingering: the client has been told that this was all
     int64_t linger_until_ns;
     size_t lingered;
     struct kvs_task open_task;
@@ -74,7 +76,7 @@ void net_conn_close(struct net_conn *conn, bool reset)
 static void linger_read(struct net_conn *conn)
 {
     struct net_loop *loop = conn->loop;
-    ssize_t size = net_stream_recv(&conn->stream, loop->scratch, sizeof(loop->scratch));
+    ssize_t size = net_stream_discard(&conn->stream, loop->scratch, sizeof(loop->scratch));
     if (size == -EAGAIN)
         return;
     conn->lingered += size > 0 ? (size_t)size : 0;
@@ -82,34 +84,7 @@ static void linger_read(struct net_conn *conn)
         net_conn_close(conn, false);
 }
 
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-    struct net_conn *conn = poll->data;
-    struct net_loop *loop = conn->loop;
-    if (status < 0) {
-        net_conn_close(conn, true);
-    } else if (!conn->http) {
-        linger_read(conn);
-    } else if (events & UV_READABLE) {
-        size_t room = 0;
-        char *input = kvs_http_conn_input(conn->http, &room);
-        ssize_t size = input ? net_stream_recv(&conn->stream, input, room) : -EAGAIN;
-        if (size > 0) {
-            kvs_http_conn_received(conn->http, (size_t)size);
-        } else if (size == 0) {
-            conn->input_ended = true;
-            kvs_http_conn_end_input(conn->http);
-        } else if (size != -EAGAIN) {
-            net_conn_close(conn, true);
-            net_loop_check_end(loop);
-            return;
-        }
-        drive(conn);
-    } else {
-        drive(conn);
-    }
-    net_loop_check_end(loop);
-}
+static void on_ready(uv_poll_t *poll, int status, int events);
 
 static void poll_for(struct net_conn *conn, int events)
 {
@@ -122,6 +97,16 @@ static void poll_for(struct net_conn *conn, int events)
         (void)uv_poll_stop(&conn->poll); // always 0
 }
 
+static void linger(struct net_conn *conn, int events)
+{
+    if (!conn->shut) {
+        conn->shut = net_stream_shutdown(&conn->stream) == 0;
+        poll_for(conn, UV_READABLE | (conn->shut ? 0 : UV_WRITABLE));
+    }
+    if (events & UV_READABLE)
+        linger_read(conn);
+}
+
 static void begin_lingering(struct net_conn *conn)
 {
     kvs_http_conn_close(conn->http);
@@ -130,14 +115,73 @@ static void begin_lingering(struct net_conn *conn)
         net_conn_close(conn, false);
         return;
     }
-    net_stream_shutdown(&conn->stream);
     int64_t linger_ms = conn->loop->draining ? DRAIN_LINGER_MS : LINGER_MS;
     conn->linger_until_ns = net_now_ns(conn->loop->net) + linger_ms * 1000 * 1000;
-    poll_for(conn, UV_READABLE);
+    linger(conn, 0);
 }
 
-// Runs the exchange machinery and writes, for as long as the socket takes it.
-static void drive(struct net_conn *conn)
+// A read or write cannot go on. Who broke the rules of TLS has been sent an alert, which closing at
+// once might destroy.
+static void fail(struct net_conn *conn, ssize_t err)
+{
+    if (err == -EPROTO) {
+        if (!conn->introduced)
+            kvs_metrics_add(conn->loop->net->options.metrics, KVS_METRIC_TLS_HANDSHAKES_FAILED, 1);
+        begin_lingering(conn);
+    } else {
+        net_conn_close(conn, true);
+    }
+}
+
+// The handshake is over: before the first request.
+static void introduce(struct net_conn *conn)
+{
+    struct kvs_http_tls tls = net_tls_stream_peer(conn->stream.tls);
+    kvs_http_conn_set_tls(conn->http, &tls);
+    conn->introduced = true;
+    kvs_metrics_add(conn->loop->net->options.metrics, KVS_METRIC_TLS_HANDSHAKES_OK, 1);
+}
+
+// Reads once. False: the connection has ended or lingers.
+static bool read_some(struct net_conn *conn)
+{
+    size_t room = 0;
+    char *input = kvs_http_conn_input(conn->http, &room);
+    ssize_t size = input ? net_stream_recv(&conn->stream, input, room) : -EAGAIN;
+    if (size > 0) {
+        if (conn->stream.tls && !conn->introduced)
+            introduce(conn);
+        kvs_http_conn_received(conn->http, (size_t)size);
+    } else if (size == 0) {
+        conn->input_ended = true;
+        kvs_http_conn_end_input(conn->http);
+    } else if (size == -EPROTONOSUPPORT) {
+        kvs_metrics_add(conn->loop->net->options.metrics, KVS_METRIC_TLS_HANDSHAKES_FAILED, 1);
+        kvs_http_conn_refuse_plain(conn->http);
+    } else if (size != -EAGAIN) {
+        fail(conn, size);
+        return false;
+    }
+    return true;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct net_conn *conn = poll->data;
+    struct net_loop *loop = conn->loop;
+    if (status < 0)
+        net_conn_close(conn, true);
+    else if (!conn->http)
+        linger(conn, events);
+    else if (!((events & UV_READABLE) || net_stream_recv_waits_for_room(&conn->stream)) ||
+             read_some(conn))
+        drive(conn);
+    net_loop_check_end(loop);
+}
+
+// Runs the exchange machinery and writes, for as long as the socket takes it. False: the connection
+// has ended or lingers.
+static bool write_out(struct net_conn *conn, bool *ret_blocked)
 {
     struct iovec iovecs[KVS_HTTP_OUTPUT_IOVECS];
     bool blocked = false;
@@ -147,19 +191,42 @@ static void drive(struct net_conn *conn)
         ssize_t size = net_stream_send(&conn->stream, iovecs, count);
         blocked = size == -EAGAIN;
         if (size < 0 && !blocked) {
-            net_conn_close(conn, true);
-            return;
+            fail(conn, size);
+            return false;
         }
         if (!blocked) {
             kvs_http_conn_sent(conn->http, (size_t)size);
             kvs_http_conn_run(conn->http);
         }
     }
+    *ret_blocked = blocked;
+    return true;
+}
+
+// What the socket must be for the connection to go on.
+static int events_for(const struct net_conn *conn, bool blocked)
+{
+    int read_event = net_stream_recv_waits_for_room(&conn->stream) ? UV_WRITABLE : UV_READABLE;
+    int write_event = net_stream_send_waits_for_data(&conn->stream) ? UV_READABLE : UV_WRITABLE;
+    return (kvs_http_conn_wants_input(conn->http) ? read_event : 0) | (blocked ? write_event : 0);
+}
+
+static void drive(struct net_conn *conn)
+{
+    bool blocked = false;
+    do {
+        if (!write_out(conn, &blocked))
+            return;
+        // At most the rest of one record: other connections have their turn soon.
+        if (!net_stream_has_more(&conn->stream) || !kvs_http_conn_wants_input(conn->http))
+            break;
+    } while (read_some(conn));
+    if (!conn->http)
+        return; // it lingers
     if (kvs_http_conn_is_over(conn->http))
         begin_lingering(conn);
     else
-        poll_for(conn, (kvs_http_conn_wants_input(conn->http) ? UV_READABLE : 0) |
-                           (blocked ? UV_WRITABLE : 0));
+        poll_for(conn, events_for(conn, blocked));
 }
 
 // A handler has finished outside of drive().
@@ -173,7 +240,8 @@ static void open_conn(struct kvs_task *task)
 {
     struct net_conn *conn = KVS_CONTAINER_OF(task, struct net_conn, open_task);
     struct net_loop *loop = conn->loop;
-    if (kvs_http_conn_new(loop->http, &conn->peer, on_wake, conn, &conn->http) != 0 ||
+    if (net_stream_init(&conn->stream, conn->stream.fd, loop->tls) != 0 ||
+        kvs_http_conn_new(loop->http, &conn->peer, on_wake, conn, &conn->http) != 0 ||
         uv_poll_init(&loop->uv, &conn->poll, conn->stream.fd) != 0) {
         kvs_http_conn_close(conn->http);
         net_stream_close(&conn->stream, true);

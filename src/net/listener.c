@@ -11,9 +11,10 @@
 #include <sys/socket.h>
 
 enum {
-    BACKLOG = 4096,         // the kernel lowers it to net.core.somaxconn
-    ACCEPTS_A_TURN = 64,    // then others on the loop have theirs
-    REFUSED_POLITELY = 128, // beyond max_connections this many are told so
+    BACKLOG = 4096,                // the kernel lowers it to net.core.somaxconn
+    ACCEPTS_A_TURN = 64,           // then others on the loop have theirs
+    REFUSED_POLITELY = 128,        // beyond max_connections this many are told so
+    UNACKNOWLEDGED_MS = 60 * 1000, // beyond http's write timeout, which is told
 };
 
 static int fail_address(int errnum, const char *address, uint16_t port, struct kvs_message *message)
@@ -142,7 +143,12 @@ static void admit(struct kvs_net *net, int fd, const struct kvs_http_address *pe
         return;
     }
     int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); // best effort
+    unsigned unacknowledged_ms =
+        UNACKNOWLEDGED_MS; // a peer that vanished is no peer for a quarter hour
+    // Best effort, both.
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                     sizeof(unacknowledged_ms));
     struct net_loop *loop = least_busy(net);
     atomic_fetch_add(&loop->conn_count, 1);
     unsigned count = atomic_fetch_add(&net->conn_count, 1) + 1;

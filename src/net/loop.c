@@ -58,9 +58,11 @@ static void on_tick(uv_timer_t *tick)
     net_loop_check_end(loop);
 }
 
-int net_loop_init(struct net_loop *loop, struct kvs_net *net, struct kvs_http_settings *settings)
+int net_loop_init(struct net_loop *loop, struct kvs_net *net, struct kvs_http_settings *settings,
+                  struct net_tls *tls)
 {
     loop->net = net;
+    loop->tls = tls ? net_tls_ref(tls) : NULL;
     loop->executor.post = post;
     if (uv_loop_init(&loop->uv) != 0)
         return KVS_ERR_NOMEM;
@@ -110,6 +112,8 @@ void net_loop_done(struct net_loop *loop)
     }
     kvs_http_server_free(loop->http);
     loop->http = NULL;
+    net_tls_unref(loop->tls);
+    loop->tls = NULL;
 }
 
 void net_loop_run(struct net_loop *loop)

@@ -15,7 +15,7 @@ static void set_limits(struct kvs_net *net, const struct kvs_net_options *option
     atomic_store(&net->max_connections_per_address, options->max_connections_per_address);
 }
 
-static int init(struct kvs_net *net, struct kvs_http_settings *settings)
+static int init(struct kvs_net *net, struct kvs_http_settings *settings, struct net_tls *tls)
 {
     const struct kvs_net_options *options = &net->options;
     net->address = strdup(options->address);
@@ -28,15 +28,26 @@ static int init(struct kvs_net *net, struct kvs_http_settings *settings)
         err = kvs_workers_new(options->worker_threads ? options->worker_threads : WORKER_THREADS,
                               &net->workers);
     for (unsigned i = 0; !err && i < net->loop_count; i++)
-        err = net_loop_init(&net->loops[i], net, settings);
+        err = net_loop_init(&net->loops[i], net, settings, tls);
     return err;
+}
+
+// Says which certificate is in use from now on.
+static void announce_tls(struct kvs_net *net, const struct net_tls *tls)
+{
+    net_tls_log(tls, net->options.log, kvs_clock_wall_ms(net->options.clock) / 1000);
+    kvs_metrics_set(net->options.metrics, KVS_METRIC_TLS_CERTIFICATE_EXPIRES,
+                    (double)net_tls_expires_s(tls));
 }
 
 int kvs_net_new(const struct kvs_net_options *options, struct kvs_net **ret_net,
                 struct kvs_message *ret_message)
 {
     KVS_CLEANUP(kvs_http_settings_unrefp) struct kvs_http_settings *settings = NULL;
+    KVS_CLEANUP(net_tls_unrefp) struct net_tls *tls = NULL;
     int err = kvs_http_settings_new(&options->http, &settings, ret_message);
+    if (!err && options->tls.enabled)
+        err = net_tls_new(&options->tls, &tls, ret_message);
     if (err)
         return err;
     KVS_CLEANUP(kvs_net_freep) struct kvs_net *net = calloc(1, sizeof(*net));
@@ -47,9 +58,11 @@ int kvs_net_new(const struct kvs_net_options *options, struct kvs_net **ret_net,
     net->listener.spare_fd = -1;
     kvs_http_budget_init(&net->budget, options->memory_max ? options->memory_max : MEMORY_MAX);
     set_limits(net, options);
-    err = init(net, settings);
+    err = init(net, settings, tls);
     if (err)
         return kvs_fail(ret_message, err, "cannot create the event loops: %s", kvs_err_text(err));
+    if (tls)
+        announce_tls(net, tls);
     *ret_net = KVS_TAKE(net);
     return 0;
 }
@@ -144,28 +157,33 @@ int kvs_net_run(struct kvs_net *net, struct kvs_message *ret_message)
     return err;
 }
 
+// What a loop takes over; NULL: keeps.
 struct reload {
     struct kvs_task task;
     struct net_loop *loop;
     struct kvs_http_settings *settings;
+    struct net_tls *tls;
 };
 
 static void reload_loop(struct kvs_task *task)
 {
     struct reload *reload = KVS_CONTAINER_OF(task, struct reload, task);
-    kvs_http_server_configure(reload->loop->http, reload->settings);
+    struct net_loop *loop = reload->loop;
+    if (reload->settings)
+        kvs_http_server_configure(loop->http, reload->settings);
     kvs_http_settings_unref(reload->settings);
+    if (reload->tls) {
+        net_tls_unref(loop->tls);
+        loop->tls = reload->tls; // and its reference
+    }
     free(reload);
 }
 
-int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
-                   struct kvs_message *ret_message)
+// All loops take over or, out of memory, none.
+static int reload_loops(struct kvs_net *net, struct kvs_http_settings *settings,
+                        struct net_tls *tls, struct kvs_message *ret_message)
 {
-    KVS_CLEANUP(kvs_http_settings_unrefp) struct kvs_http_settings *settings = NULL;
     KVS_CLEANUP(kvs_freep) struct reload **reloads = calloc(net->loop_count, sizeof(*reloads));
-    int err = kvs_http_settings_new(&options->http, &settings, ret_message);
-    if (err)
-        return err;
     if (!reloads)
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
     for (unsigned i = 0; i < net->loop_count; i++) {
@@ -176,15 +194,48 @@ int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
             free(reloads[i]);
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
     }
-    set_limits(net, options);
     for (unsigned i = 0; i < net->loop_count; i++) {
         kvs_assert(reloads[i]);
         *reloads[i] = (struct reload){
             .task.run = reload_loop,
             .loop = &net->loops[i],
-            .settings = kvs_http_settings_ref(settings),
+            .settings = settings ? kvs_http_settings_ref(settings) : NULL,
+            .tls = tls ? net_tls_ref(tls) : NULL,
         };
         kvs_executor_post(&net->loops[i].executor, &reloads[i]->task);
     }
     return 0;
+}
+
+int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
+                   struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(kvs_http_settings_unrefp) struct kvs_http_settings *settings = NULL;
+    int err = kvs_http_settings_new(&options->http, &settings, ret_message);
+    if (!err)
+        err = reload_loops(net, settings, NULL, ret_message);
+    if (!err)
+        set_limits(net, options);
+    return err;
+}
+
+int kvs_net_check_tls(const struct kvs_net_tls_options *options, struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(net_tls_unrefp) struct net_tls *tls = NULL;
+    return options->enabled ? net_tls_new(options, &tls, ret_message) : 0;
+}
+
+int kvs_net_reload_tls(struct kvs_net *net, const struct kvs_net_tls_options *options,
+                       struct kvs_message *ret_message)
+{
+    KVS_CLEANUP(net_tls_unrefp) struct net_tls *tls = NULL;
+    kvs_assert(net->options.tls.enabled);
+    struct kvs_net_tls_options files = *options;
+    files.ask_client_cert = net->options.tls.ask_client_cert;
+    int err = net_tls_new(&files, &tls, ret_message);
+    if (!err)
+        err = reload_loops(net, NULL, tls, ret_message);
+    if (!err)
+        announce_tls(net, tls);
+    return err;
 }

@@ -13,6 +13,16 @@
 
 struct kvs_net;
 
+// TLS on the listener. PEM files, relative to nothing: absolute. Reloadable are the files, not
+// whether there is TLS.
+struct kvs_net_tls_options {
+    bool enabled;
+    const char *cert_file; // this node's certificate, then those between it and its CA
+    const char *key_file;  // of the first certificate
+    const char *ca_file;   // what client certificates are verified against; NULL or "" = none
+    bool ask_client_cert;  // a request tells whether one was presented and is good
+};
+
 struct kvs_net_options {
     const char *address;     // to bind: numeric or a name of this machine
     uint16_t port;           // 0 = any free one: kvs_net_port tells
@@ -24,6 +34,7 @@ struct kvs_net_options {
     unsigned max_connections;             // 0 = 10000
     unsigned max_connections_per_address; // 0 = no limit
     struct kvs_http_options http;         // reloadable
+    struct kvs_net_tls_options tls;       // see kvs_net_reload_tls
     // Everything below is borrowed until kvs_net_free.
     struct kvs_http_handler handler;
     const struct kvs_clock *clock;
@@ -53,6 +64,17 @@ void kvs_net_stop(struct kvs_net *net, int64_t grace_ms);
 // Takes over what is reloadable. On an error nothing changes.
 KVS_MUST_CHECK int kvs_net_reload(struct kvs_net *net, const struct kvs_net_options *options,
                                   struct kvs_message *ret_message);
+
+// Would a listener start with these files? Reads them and lets them go; says what is wrong.
+KVS_MUST_CHECK int kvs_net_check_tls(const struct kvs_net_tls_options *options,
+                                     struct kvs_message *ret_message);
+
+// Reads the files anew, under the names in `options`, whose switches are ignored: connections to
+// come use them, open ones keep what they have. On an error nothing changes, and the message names
+// file, reason and remedy. Only where TLS is on.
+KVS_MUST_CHECK int kvs_net_reload_tls(struct kvs_net *net,
+                                      const struct kvs_net_tls_options *options,
+                                      struct kvs_message *ret_message);
 
 // Blocking work of others (a node's background jobs).
 struct kvs_executor *kvs_net_workers(struct kvs_net *net);

@@ -24,6 +24,7 @@ struct net_loop {
     _Atomic(struct kvs_task *) tasks; // newest first
     atomic_uint posting;              // threads inside post()
     struct kvs_http_server *http;
+    struct net_tls *tls; // of connections to come; NULL: plain HTTP
     struct net_conn *conns;
     atomic_uint conn_count; // those on their way here included
     struct kvs_task stop_task;
@@ -66,7 +67,7 @@ static inline int64_t net_now_ns(const struct kvs_net *net)
 // ---- loop.c
 
 KVS_MUST_CHECK int net_loop_init(struct net_loop *loop, struct kvs_net *net,
-                                 struct kvs_http_settings *settings);
+                                 struct kvs_http_settings *settings, struct net_tls *tls);
 void net_loop_done(struct net_loop *loop); // after a failed init as well
 // Until it has been stopped and everything on it has ended.
 void net_loop_run(struct net_loop *loop);

@@ -169,7 +169,8 @@ void kvs_node_audit_prepare(struct kvs_node_audit *audit, struct kvs_write *writ
     bool refused = write->err == KVS_ERR_UNAUTHORIZED || write->err == KVS_ERR_FORBIDDEN;
     if (refused && kvs_node_audits(audit->node, KVS_AUDIT_auth_failure))
         event.action = KVS_AUDIT_auth_failure;
-    if (!kvs_node_audits(audit->node, event.action))
+    if (!kvs_node_audits(audit->node, event.action) ||
+        (event.retried && write->err == KVS_ERR_PRECONDITION))
         return;
     add_event(audit, &event, write->err);
     write->audited = true;
@@ -249,7 +250,7 @@ void kvs_node_audit_lost(struct kvs_node *node)
 void kvs_node_audit(struct kvs_node *node, struct kvs_write *write)
 {
     write->op = KVS_WRITE_AUDIT;
-    write->pending = NULL;
+    write->effect.pending = NULL;
     write->with_next = false;
     kvs_committer_submit(node->committer, write, write, 1);
 }

@@ -12,6 +12,10 @@
 // cache emptied.
 #include "base/assert.h"
 #include "node/audit_internal.h"
+#include "node/group.h"
+#include "node/ledger.h"
+#include "node/replica.h"
+#include "node/replica_op.h"
 
 #include <pthread.h>
 
@@ -32,11 +36,18 @@ struct kvs_committer {
     // The commit thread's own.
     struct kvs_group group;
     int failed; // 0, or why the store takes no writes
+    // For the replication core: what was committed, and whether it has not been told yet.
+    struct kvs_repl_commit committed;
+    bool untold;
+    uint32_t own_count; // of this life
 };
 
 static void answer(struct kvs_write *write)
 {
-    kvs_record_unref(KVS_TAKE(write->pending));
+    kvs_record_unref(KVS_TAKE(write->effect.pending));
+    struct kvs_replica_op *op = write->op == KVS_WRITE_REPLICA ? write->replica_op : NULL;
+    for (size_t i = 0; op && i < op->effect_count; i++)
+        kvs_record_unref(KVS_TAKE(op->effects[i].pending));
     kvs_executor_post(write->executor, &write->done); // `write` may be gone now
 }
 
@@ -126,12 +137,16 @@ static int resume_store(struct kvs_committer *committer)
         err = kvs_node_audit_reload(node->audit);
     if (err)
         return err;
-    // The clock only rises, whatever was lost.
-    if (state.clock < node->state.clock)
-        state.clock = node->state.clock;
-    node->state = state;
+    node->state = state; // the clock in memory has only risen, whatever was lost
     atomic_store(&node->log_seq, state.log_seq);
     kvs_cache_clear(node->cache);
+    err = kvs_node_load_writers(node);
+    if (!err && node->ledger)
+        err = kvs_ledger_reload(node->ledger);
+    if (err)
+        return err;
+    committer->untold = node->ledger != NULL;
+    committer->own_count = kvs_dot_count(state.writer_seq);
     if (node->options.observer) {
         node->options.observer->restart(node->options.observer->ctx);
         err = kvs_node_observe_all(node);
@@ -177,6 +192,12 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
     }
 }
 
+// A new digest key is read from what is committed, so nothing may follow it.
+static bool ends_group(const struct kvs_write *write)
+{
+    return write->op == KVS_WRITE_REPLICA && write->replica_op->type == KVS_OP_REKEY;
+}
+
 // Prepares one write after another until the batch is full, and cuts the list there. Returns what
 // is left for the next group.
 static struct kvs_write *prepare_group(struct kvs_committer *committer, struct kvs_write *first)
@@ -184,7 +205,8 @@ static struct kvs_write *prepare_group(struct kvs_committer *committer, struct k
     begin_group(committer);
     struct kvs_write *last = first;
     prepare(committer, last);
-    while (last->next && (committer->group.bytes < GROUP_BYTES_MAX || last->with_next)) {
+    while (last->next && !ends_group(last) &&
+           (committer->group.bytes < GROUP_BYTES_MAX || last->with_next)) {
         last = last->next;
         prepare(committer, last);
     }
@@ -199,14 +221,17 @@ static int commit(struct kvs_committer *committer)
     struct kvs_node *node = committer->node;
     if (group->change_count == 0)
         return 0;
+    int err = 0;
+    if (node->ledger && node->ledger->seen_changed)
+        err = kvs_ledger_put_seen(node->ledger, group->batch);
     kvs_node_put_state(group->batch, &group->key, &group->state);
-    int err = kvs_node_audit_finish(node->audit);
-    if (err)
-        return err;
+    if (!err)
+        err = kvs_node_audit_finish(node->audit);
     int64_t start_ns = kvs_clock_mono_ns(node->options.clock);
-    err = kvs_store_write(node->store, group->batch,
-                          kvs_node_audit_needs_sync(node->audit) ? KVS_DURABILITY_SYNC
-                                                                 : node->options.durability);
+    if (!err)
+        err = kvs_store_write(node->store, group->batch,
+                              kvs_node_audit_needs_sync(node->audit) ? KVS_DURABILITY_SYNC
+                                                                     : node->options.durability);
     if (err) {
         fail_store(committer, err);
         return err;
@@ -220,41 +245,103 @@ static int commit(struct kvs_committer *committer)
     return 0;
 }
 
-static void observe(const struct kvs_node_observer *observer, const struct kvs_write *write)
+static void observe(const struct kvs_node_observer *observer, const struct kvs_effect *effect)
 {
-    if (!observer || !kvs_key_is_system(write->key))
+    static const struct kvs_version gone = {.flags = KVS_VERSION_TOMBSTONE};
+    if (!observer || !kvs_key_is_system(effect->key))
         return;
-    const struct kvs_record *record = write->pending;
+    const struct kvs_record *record = effect->pending;
     if (record)
-        observer->record(observer->ctx, write->key, &record->version, kvs_record_json(record));
-    else if (write->removed || write->stubbed)
-        observer->record(observer->ctx, write->key, &write->version, KVS_SLICE_EMPTY);
+        observer->record(observer->ctx, effect->key, &record->version, kvs_record_json(record));
+    else if (effect->removed)
+        observer->record(observer->ctx, effect->key, &gone, KVS_SLICE_EMPTY);
 }
 
-// Makes the group visible, in order: a later write of a key replaces an earlier one.
-static void publish(struct kvs_node *node, struct kvs_write *first)
+static void publish_effect(struct kvs_committer *committer, const struct kvs_effect *effect)
 {
-    uint64_t puts = 0;
-    uint64_t deletes = 0;
+    struct kvs_node *node = committer->node;
+    observe(node->options.observer, effect);
+    if (effect->pending) {
+        bool tombstone = kvs_version_is_tombstone(&effect->pending->version);
+        kvs_metrics_add(node->options.metrics,
+                        tombstone ? KVS_METRIC_WRITES_DELETE : KVS_METRIC_WRITES_PUT, 1);
+        kvs_cache_publish(node->cache, effect->pending, effect->created);
+    } else if (effect->removed) {
+        kvs_cache_remove(node->cache, effect->key);
+        kvs_metrics_add(node->options.metrics, KVS_METRIC_EXPIRED_RECORDS, 1);
+    } else if (effect->stubbed) {
+        kvs_cache_remove(node->cache, effect->key);
+    }
+    if (node->ledger) {
+        kvs_ledger_note(node->ledger, effect);
+        committer->untold = true;
+    }
+}
+
+// What the core is told of everything up to here.
+static void note_committed(struct kvs_committer *committer)
+{
+    const struct kvs_node *node = committer->node;
+    committer->committed = (struct kvs_repl_commit){
+        .own_count = committer->own_count,
+        .own_newest_ms = node->state.newest,
+        .root = kvs_ledger_root(node->ledger),
+        .deferred_count = node->ledger->deferred_count,
+        .purged_ms = node->ledger->purged_ms,
+    };
+}
+
+static void publish_op(struct kvs_committer *committer, struct kvs_replica_op *op, int err)
+{
+    struct kvs_node *node = committer->node;
+    for (size_t i = 0; i < op->effect_count; i++)
+        publish_effect(committer, &op->effects[i]);
+    if (!err && op->type == KVS_OP_PURGED)
+        node->ledger->purged_ms = op->watermark_ms;
+    if (!err && op->type == KVS_OP_REKEY)
+        err = kvs_ledger_rekey(node->ledger, &op->key);
+    note_committed(committer);
+    struct kvs_repl_commit commit = committer->committed;
+    commit.token = op->token;
+    commit.promise_ms = op->commit.promise_ms;
+    commit.revived = op->commit.revived;
+    commit.err = err;
+    op->commit = commit;
+    committer->untold = false;
+}
+
+// Makes the group visible, in order: a later write of a key replaces an earlier one. What a failed
+// operation of the core had put into the batch already is committed, too.
+static void publish(struct kvs_committer *committer, struct kvs_write *first)
+{
+    struct kvs_node *node = committer->node;
     for (struct kvs_write *write = first; write; write = write->next) {
-        observe(node->options.observer, write);
-        if (write->pending) {
-            bool tombstone = kvs_version_is_tombstone(&write->pending->version);
-            puts += !tombstone;
-            deletes += tombstone;
-            kvs_cache_publish(node->cache, write->pending, write->created);
-        } else if (!write->err && write->removed) {
-            kvs_cache_remove(node->cache, write->key);
-            kvs_metrics_add(node->options.metrics, KVS_METRIC_EXPIRED_RECORDS, 1);
-        } else if (!write->err && write->stubbed) {
-            kvs_cache_remove(node->cache, write->key);
-        } else if (!write->err && write->op == KVS_WRITE_TRIM_LOG) {
+        if (write->op == KVS_WRITE_REPLICA) {
+            publish_op(committer, write->replica_op, write->err);
+        } else if (write->op == KVS_WRITE_TRIM_LOG && !write->err) {
             atomic_store(&node->log_floor, write->log_floor);
+            if (node->ledger)
+                kvs_ledger_trim(node->ledger, write->log_floor);
+        } else if (write->op == KVS_WRITE_AUDIT || write->op == KVS_WRITE_AUDIT_SEAL) {
+            continue; // nothing but entries
+        } else if (!write->err) {
+            if (write->effect.pending)
+                committer->own_count = kvs_dot_count(write->effect.writer_seq);
+            publish_effect(committer, &write->effect);
         }
     }
-    kvs_metrics_add(node->options.metrics, KVS_METRIC_WRITES_PUT, puts);
-    kvs_metrics_add(node->options.metrics, KVS_METRIC_WRITES_DELETE, deletes);
     kvs_metrics_set(node->options.metrics, KVS_METRIC_LOG_SEQ, (double)node->state.log_seq);
+}
+
+// Nothing of it is durable.
+static void fail_op(struct kvs_committer *committer, const struct kvs_write *write)
+{
+    struct kvs_replica_op *op = write->replica_op;
+    note_committed(committer);
+    uint64_t token = op->token;
+    op->commit = committer->committed;
+    op->commit.token = token;
+    op->commit.err = write->err;
 }
 
 // Returns what did not fit into the group.
@@ -263,15 +350,27 @@ static struct kvs_write *run_group(struct kvs_committer *committer, struct kvs_w
     struct kvs_write *rest = prepare_group(committer, first);
     int err = commit(committer);
     if (!err) {
-        publish(committer->node, first);
+        publish(committer, first);
+        kvs_changes_tell(committer->node);
     } else {
         kvs_node_audit_dropped(committer->node->audit);
         for (struct kvs_write *write = first; write; write = write->next) {
             write->err = write->err ? write->err : err;
             write->audited = false;
+            if (write->op == KVS_WRITE_REPLICA)
+                fail_op(committer, write);
         }
     }
+    bool untold = committer->untold && !err;
+    if (untold)
+        note_committed(committer);
     answer_all(first);
+    if (untold) { // behind the operations, which were before it
+        committer->untold = false;
+        kvs_replica_committed(committer->node->replica, &committer->committed);
+    }
+    if (!err && committer->node->ledger)
+        kvs_ledger_maintain(committer->node->ledger);
     return rest;
 }
 
@@ -283,6 +382,12 @@ static void *run(void *opaque)
     while ((first = take(committer)))
         while (first)
             first = run_group(committer, first);
+    if (committer->node->ledger && !committer->failed) {
+        int err = kvs_ledger_checkpoint(committer->node->ledger);
+        if (err) // the next start takes longer
+            kvs_log(committer->node->options.log, KVS_LOG_WARN, "digest not kept",
+                    KVS_F_STR("error", kvs_err_text(err)));
+    }
     return NULL;
 }
 

@@ -5,6 +5,7 @@
 // nothing written: an idle node stays idle.
 #include "base/assert.h"
 #include "node/audit_internal.h"
+#include "node/replica_op.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -25,6 +26,10 @@ struct kvs_housekeeper {
     pthread_cond_t wake;
     _Atomic bool stopping;
     bool woken;
+    struct kvs_replica_op *purge; // wanted; guarded by `lock`
+    // In a cluster: up to where expired payloads have been dropped since the start.
+    char stubbed_bytes[DUE_KEY_SIZE_MAX + 1];
+    size_t stubbed_size;
 };
 
 // ---- Waiting for the commit thread
@@ -53,7 +58,7 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
         {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
     for (size_t i = 0; i < count; i++) {
         writes[i].executor = &waiter.executor;
-        writes[i].pending = NULL;
+        writes[i].effect.pending = NULL;
         writes[i].with_next = false;
         kvs_committer_submit(node->committer, &writes[i], &writes[i], 1);
     }
@@ -65,11 +70,20 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
 
 int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)
 {
-    wait_for(node, write, 1);
+    write->err = kvs_node_refusal(node, write);
+    if (!write->err)
+        wait_for(node, write, 1);
     return write->err;
 }
 
 // ---- The rounds' parts
+
+struct purge {
+    int64_t until_ms;          // entries due by then are looked at
+    int64_t expiries_until_ms; // those of expiring versions by then
+    int64_t watermark_ms;
+    size_t count_max;
+};
 
 struct due_batch {
     char next_bytes[DUE_KEY_SIZE_MAX + 1];
@@ -88,9 +102,8 @@ static void set_next(struct due_batch *batch, struct kvs_slice entry_key)
 
 // The due entries from batch->next on, oldest first. A round goes over each entry once: one that
 // cannot be dealt with stays and holds up no other.
-static int collect_due(struct kvs_node *node, struct due_batch *batch)
+static int collect_due(struct kvs_node *node, const struct purge *purge, struct due_batch *batch)
 {
-    int64_t now_ms = kvs_clock_wall_ms(node->options.clock);
     const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
     KVS_CLEANUP(kvs_store_iter_freep)
     struct kvs_store_iter *iter = kvs_store_iter_new(node->store, KVS_FAMILY_DUE, &options);
@@ -107,13 +120,20 @@ static int collect_due(struct kvs_node *node, struct due_batch *batch)
             kvs_node_report_corrupt(node, kvs_store_iter_key(iter));
             continue;
         }
-        if (due_ms > now_ms)
+        if (due_ms > purge->until_ms)
             break;
         set_next(batch, kvs_store_iter_key(iter));
+        struct kvs_slice kind = kvs_store_iter_value(iter);
+        if (kind.size == 1 && kind.data[0] == KVS_DUE_EXPIRY && due_ms > purge->expiries_until_ms)
+            continue;
         size_t i = batch->count++;
         memcpy(batch->keys[i], key.data, key.size);
         batch->writes[i] = (struct kvs_write){
-            .op = KVS_WRITE_PURGE, .key = kvs_slice(batch->keys[i], key.size), .due_ms = due_ms};
+            .op = KVS_WRITE_PURGE,
+            .key = kvs_slice(batch->keys[i], key.size),
+            .due_ms = due_ms,
+            .watermark_ms = purge->watermark_ms,
+        };
     }
     return kvs_store_iter_error(iter);
 }
@@ -124,24 +144,73 @@ static bool may_go_on(struct kvs_node *node)
     return atomic_load(&node->writable) && !atomic_load(&node->housekeeper->stopping);
 }
 
-static int purge_due(struct kvs_node *node)
+static int purge_from(struct kvs_node *node, const struct purge *purge, struct due_batch *batch)
 {
-    KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
-    if (!batch)
-        return KVS_ERR_NOMEM;
-    batch->next = KVS_SLICE_EMPTY;
     size_t seen = 0;
     int first_err = 0;
     do {
-        int err = collect_due(node, batch);
+        int err = collect_due(node, purge, batch);
         if (err)
             return err;
         wait_for(node, batch->writes, batch->count);
         for (size_t i = 0; i < batch->count; i++)
             first_err = first_err ? first_err : batch->writes[i].err;
         seen += batch->count;
-    } while (batch->count == KVS_NODE_PURGE_BATCH && seen < PURGES_MAX && may_go_on(node));
+    } while (batch->count == KVS_NODE_PURGE_BATCH && seen < purge->count_max && may_go_on(node));
+    if (!first_err && !may_go_on(node))
+        first_err = KVS_ERR_SHUTDOWN;
     return first_err;
+}
+
+// Alone: what is due goes, for good. In a cluster only its payload does: the rest waits for the
+// watermark, and need not be looked at again before.
+static int purge_due(struct kvs_node *node)
+{
+    KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
+    struct kvs_housekeeper *housekeeper = node->housekeeper;
+    int64_t now_ms = kvs_clock_wall_ms(node->options.clock);
+    const struct purge purge = {now_ms, now_ms, INT64_MIN, PURGES_MAX};
+    if (!batch)
+        return KVS_ERR_NOMEM;
+    batch->next = KVS_SLICE_EMPTY;
+    if (!node->ledger)
+        return purge_from(node, &purge, batch);
+    if (housekeeper->stubbed_size > 0)
+        set_next(batch, kvs_slice(housekeeper->stubbed_bytes, housekeeper->stubbed_size - 1));
+    int err = purge_from(node, &purge, batch);
+    if (!err && batch->next.size > 0) {
+        memcpy(housekeeper->stubbed_bytes, batch->next.data, batch->next.size);
+        housekeeper->stubbed_size = batch->next.size;
+    }
+    return err;
+}
+
+// A deletion is due its retention after its time: so all up to the watermark are due by then.
+static int purge_below(struct kvs_node *node, int64_t watermark_ms)
+{
+    KVS_CLEANUP(kvs_freep) struct due_batch *batch = malloc(sizeof(*batch));
+    int64_t until_ms = 0;
+    if (!batch)
+        return KVS_ERR_NOMEM;
+    if (__builtin_add_overflow(watermark_ms, node->options.tombstone_retention_ms, &until_ms))
+        until_ms = INT64_MAX;
+    const struct purge purge = {until_ms, watermark_ms, watermark_ms, SIZE_MAX};
+    batch->next = KVS_SLICE_EMPTY;
+    return purge_from(node, &purge, batch);
+}
+
+static void run_purge(struct kvs_node *node)
+{
+    struct kvs_housekeeper *housekeeper = node->housekeeper;
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    struct kvs_replica_op *op = housekeeper->purge;
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    if (!op || purge_below(node, op->watermark_ms) != 0)
+        return; // again in a while
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    housekeeper->purge = NULL;
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    kvs_committer_submit(node->committer, &op->write, &op->write, 1);
 }
 
 static int trim_log(struct kvs_node *node)
@@ -173,6 +242,8 @@ int kvs_node_housekeep(struct kvs_node *node)
     }
     // Each part does what it can: a damaged record must not let the log grow for ever.
     int first_err = purge_due(node);
+    if (may_go_on(node))
+        run_purge(node);
     int err = may_go_on(node) ? trim_log(node) : 0;
     first_err = first_err ? first_err : err;
     err = may_go_on(node) ? kvs_node_audit_seal_if_due(node) : 0;
@@ -238,6 +309,16 @@ int kvs_housekeeper_start(struct kvs_node *node, struct kvs_housekeeper **ret_ho
     return 0;
 }
 
+void kvs_housekeeper_purge(struct kvs_housekeeper *housekeeper, struct kvs_replica_op *op)
+{
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    kvs_assert(!housekeeper->purge); // the core asks for one at a time
+    housekeeper->purge = op;
+    housekeeper->woken = true;
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    (void)pthread_cond_signal(&housekeeper->wake);
+}
+
 void kvs_housekeeper_wake(struct kvs_housekeeper *housekeeper)
 {
     (void)pthread_mutex_lock(&housekeeper->lock);
@@ -261,6 +342,7 @@ void kvs_housekeeper_free(struct kvs_housekeeper *housekeeper)
 {
     if (!housekeeper)
         return;
+    kvs_replica_op_free(housekeeper->purge);
     (void)pthread_cond_destroy(&housekeeper->wake);
     (void)pthread_mutex_destroy(&housekeeper->lock);
     free(housekeeper);

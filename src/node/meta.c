@@ -70,6 +70,56 @@ static int load_log_floor(struct kvs_node *node)
     return 0;
 }
 
+int kvs_node_load_writers(struct kvs_node *node)
+{
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    KVS_CLEANUP(kvs_store_iter_freep)
+    struct kvs_store_iter *iter = kvs_store_iter_new(node->store, KVS_FAMILY_META, &options);
+    if (!iter)
+        return KVS_ERR_NOMEM;
+    kvs_writers_clear(node->writers);
+    for (kvs_store_iter_seek(iter, prefix_writer);
+         kvs_store_iter_valid(iter) &&
+         kvs_slice_starts_with(kvs_store_iter_key(iter), prefix_writer);
+         kvs_store_iter_next(iter)) {
+        struct kvs_slice key = kvs_store_iter_key(iter);
+        struct kvs_cursor id =
+            kvs_cursor(kvs_slice(key.data + prefix_writer.size, key.size - prefix_writer.size));
+        struct kvs_writer writer;
+        uint32_t number = kvs_wire_get_u32be(&id);
+        int err = kvs_writer_decode(kvs_store_iter_value(iter), &writer);
+        if (!err && !kvs_cursor_finished(&id))
+            err = KVS_ERR_CORRUPT;
+        if (!err)
+            err = kvs_writers_add(node->writers, number, &writer);
+        if (err)
+            return err;
+    }
+    return kvs_store_iter_error(iter);
+}
+
+int kvs_node_put_writer(struct kvs_node *node, struct kvs_store_batch *batch,
+                        const struct kvs_writer *writer, uint32_t *ret_id)
+{
+    *ret_id = kvs_writers_find(node->writers, writer);
+    if (*ret_id != 0)
+        return 0;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(META_SIZE_MAX);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
+    uint32_t id = kvs_writers_next_id(node->writers);
+    kvs_buf_append_slice(&key, prefix_writer);
+    kvs_wire_put_u32be(&key, id);
+    kvs_writer_encode(&value, writer);
+    if (key.err || value.err)
+        return KVS_ERR_NOMEM;
+    int err = kvs_writers_add(node->writers, id, writer);
+    if (err)
+        return err;
+    kvs_store_batch_put(batch, KVS_FAMILY_META, kvs_buf_slice(&key), kvs_buf_slice(&value));
+    *ret_id = id;
+    return 0;
+}
+
 int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
@@ -80,7 +130,9 @@ int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message)
         err = kvs_identity_decode(kvs_buf_slice(&value), &node->identity);
     if (err)
         return kvs_fail(ret_message, err, "identity of this node: %s", kvs_err_text(err));
-    err = kvs_node_load_state(node, &node->state);
+    err = kvs_node_load_writers(node);
+    if (!err)
+        err = kvs_node_load_state(node, &node->state);
     if (!err)
         err = load_log_floor(node);
     if (err)

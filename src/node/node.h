@@ -19,6 +19,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "codec/record.h"
+#include "digest/digest.h"
 #include "store/store.h"
 
 enum kvs_node_mode { KVS_NODE_NORMAL, KVS_NODE_READ_ONLY, KVS_NODE_SYNCING };
@@ -37,6 +38,8 @@ struct kvs_node_observer {
                    struct kvs_slice json);
 };
 
+struct kvs_cluster_options; // node/cluster.h
+
 struct kvs_node_options {
     const char *data_dir;
     const char *node_id;
@@ -50,11 +53,12 @@ struct kvs_node_options {
     size_t record_cache_size; // bytes, 0 = default
     const struct kvs_clock *clock;
     struct kvs_random *random;
-    struct kvs_log *log;                      // may be NULL
-    struct kvs_metrics *metrics;              // may be NULL
-    const struct kvs_node_observer *observer; // may be NULL; outlives the node
-    bool audit;                               // keep an audit log (node/audit.h)
-    uint64_t audit_actions;                   // bits of the actions that it records
+    struct kvs_log *log;                       // may be NULL
+    struct kvs_metrics *metrics;               // may be NULL
+    const struct kvs_node_observer *observer;  // may be NULL; outlives the node
+    const struct kvs_cluster_options *cluster; // NULL: alone for good; outlives the node
+    bool audit;                                // keep an audit log (node/audit.h)
+    uint64_t audit_actions;                    // bits of the actions that it records
     // For tests of failing disks: takes the opened store over and returns what stands before it;
     // NULL = none. On an error the store stays the node's.
     int (*wrap_store)(struct kvs_store *store, struct kvs_store **ret_store);
@@ -151,6 +155,7 @@ enum kvs_write_op {
     KVS_WRITE_PURGE,    // look at a due key: reclaim what is expired or an old tombstone
     KVS_WRITE_TRIM_LOG, // drop the oldest changes
     KVS_WRITE_RESUME,   // try to make a failed store writable again
+    KVS_WRITE_REPLICA,  // what the replication core wants done: node/replica_op.h
     // The audit log's own (node/audit.h).
     KVS_WRITE_AUDIT,
     KVS_WRITE_AUDIT_SEAL,
@@ -162,7 +167,29 @@ enum kvs_condition {
     KVS_CONDITION_UUIDS,      // If-Match: one of these versions is current
     KVS_CONDITION_NOT_UUIDS,  // If-None-Match: none of these versions is current
 };
-enum { KVS_TTL_DEFAULT = -1, KVS_TTL_NONE = 0 };
+// KEEP: expires when the version that it replaces does.
+enum { KVS_TTL_KEEP = -2, KVS_TTL_DEFAULT = -1, KVS_TTL_NONE = 0 };
+
+// What a write, or a version that came from a peer, does to one key. Private to node.
+struct kvs_effect {
+    struct kvs_effect *same_hash; // in the group's overlay
+    struct kvs_slice key;
+    struct kvs_record *pending; // what becomes current once the group is committed
+    bool created;               // nothing visible was there before
+    bool removed;               // every version of the key goes
+    bool stubbed;               // the current version's payload goes
+    struct kvs_version history; // what was added below the current one; timestamp 0: nothing
+    // The change in the log; seq 0: none.
+    uint64_t log_seq;
+    uint32_t writer_id;
+    uint64_t writer_seq;
+    // What the digest is told.
+    bool had_item, has_item;
+    bool uncertain; // what was there could not be read: recompute its block
+    struct kvs_digest_sum old_item, new_item;
+};
+
+struct kvs_replica_op;
 
 struct kvs_write {
     // In. All pointers are borrowed until `done` runs.
@@ -170,7 +197,7 @@ struct kvs_write {
     const struct kvs_grant *grant;
     struct kvs_slice key;  // valid
     struct kvs_slice json; // PUT: compact JSON
-    int64_t ttl_ms;        // PUT, RESTORE: KVS_TTL_DEFAULT, KVS_TTL_NONE or > 0
+    int64_t ttl_ms;        // PUT, RESTORE: KVS_TTL_DEFAULT, _NONE, _KEEP or > 0
     uint32_t revision;     // RESTORE: 1 = newest
     enum kvs_condition condition;
     const struct kvs_uuid *condition_uuids;
@@ -178,20 +205,20 @@ struct kvs_write {
     const struct kvs_audit_event *audit; // what to record with it, in its commit; NULL: nothing
     struct kvs_executor *executor;       // where `done` runs
     struct kvs_task done;                // its run must be set; called exactly once
+    void *owner;                         // for the caller's own use
     // Out.
     int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
     bool created; // nothing visible was there before
     bool audited; // the audit log has its entry, whatever came of the write
     struct kvs_version version;
     // Private to node.
-    struct kvs_write *next;      // in the queue, then in the group
-    bool with_next;              // the next one goes into the same group
-    struct kvs_write *same_hash; // in the group's overlay
-    struct kvs_record *pending;  // what this write makes current once its group is committed
-    bool removed;                // PURGE: every version of the key goes
-    bool stubbed;                // PURGE: the current version's payload goes
-    int64_t due_ms;              // PURGE: the due entry's time
-    uint64_t log_floor;          // TRIM_LOG: oldest change to keep
+    struct kvs_write *next; // in the queue, then in the group
+    bool with_next;         // the next one goes into the same group
+    struct kvs_effect effect;
+    int64_t due_ms;                    // PURGE: the due entry's time
+    int64_t watermark_ms;              // PURGE: what lies at or below may go, in a cluster
+    uint64_t log_floor;                // TRIM_LOG: oldest change to keep
+    struct kvs_replica_op *replica_op; // REPLICA
 };
 
 // Queues it; thread-safe, never blocks, never fails: errors come with `done`.

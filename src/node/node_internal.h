@@ -7,8 +7,12 @@
 
 #include "codec/index.h"
 #include "node/cache.h"
+#include "node/changes.h"
 #include "node/node.h"
+#include "node/writers.h"
+#include "repl/clock.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
@@ -29,18 +33,33 @@ struct kvs_node_filter {
     _Atomic(struct kvs_store *) store; // NULL until the store is open
 };
 
+// Who waits for changes (changes.c).
+struct kvs_changes {
+    pthread_mutex_t lock; // guards the list
+    struct kvs_changes_wait *first;
+    _Atomic size_t count; // of the list
+    uint64_t told;        // the commit thread's: the newest change that waiters were told of
+};
+
 struct kvs_node {
     struct kvs_node_options options; // strings copied below
     char *data_dir;
+    char *node_id;
     struct kvs_node_filter filter;
     struct kvs_store *store;
     struct kvs_cache *cache;
     struct kvs_identity identity;
+    struct kvs_writers *writers;
     struct kvs_commit_state state; // as loaded; afterwards the commit thread's
+    struct kvs_stamp_clock clock;  // likewise
+    struct kvs_ledger *ledger;     // NULL: not replicated
+    struct kvs_replica *replica;   // likewise
     _Atomic uint64_t log_seq;      // published by the commit thread
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;
     struct kvs_node_audit *audit; // NULL: no audit log
+    _Atomic bool leaving;         // the cluster: no client's write is taken any more
+    struct kvs_changes changes;
     struct kvs_committer *committer;
     struct kvs_housekeeper *housekeeper;
 };
@@ -66,12 +85,20 @@ static inline enum kvs_family kvs_node_family(struct kvs_slice key)
     return kvs_key_is_system(key) ? KVS_FAMILY_SYSTEM : KVS_FAMILY_DATA;
 }
 
+// Why a client's write is not taken now; 0: it is. Housekeeping's always are.
+int kvs_node_refusal(const struct kvs_node *node, const struct kvs_write *write);
+
 // meta.c: identity, writers and commit state.
 KVS_MUST_CHECK int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message);
 KVS_MUST_CHECK int kvs_node_load_state(struct kvs_node *node, struct kvs_commit_state *ret_state);
 // `scratch` is empty and has room.
 void kvs_node_put_state(struct kvs_store_batch *batch, struct kvs_buf *scratch,
                         const struct kvs_commit_state *state);
+// The number of a writer that may be new: then its record is put into the batch. KVS_ERR_NOMEM,
+// KVS_ERR_TOO_LARGE.
+KVS_MUST_CHECK int kvs_node_put_writer(struct kvs_node *node, struct kvs_store_batch *batch,
+                                       const struct kvs_writer *writer, uint32_t *ret_id);
+KVS_MUST_CHECK int kvs_node_load_writers(struct kvs_node *node);
 void kvs_node_put_log_floor(struct kvs_store_batch *batch, struct kvs_buf *scratch, uint64_t floor);
 
 // read.c: the current version under a key, whatever its flags, through an iterator of the caller's
@@ -82,6 +109,12 @@ KVS_MUST_CHECK int kvs_node_read_current(struct kvs_node *node, struct kvs_store
 KVS_MUST_CHECK int kvs_node_observe_all(struct kvs_node *node);
 // Counts and logs a damaged record once, where it is found.
 void kvs_node_report_corrupt(struct kvs_node *node, struct kvs_slice key);
+
+// changes.c
+void kvs_changes_init(struct kvs_changes *changes);
+void kvs_changes_done(struct kvs_changes *changes); // nobody may wait
+// The commit thread, behind each group: tells those that wait when the log has grown.
+void kvs_changes_tell(struct kvs_node *node);
 
 // filter.c: compaction rules of each family.
 void kvs_node_set_filters(struct kvs_node_filter *filter, struct kvs_store_options *options);
@@ -106,6 +139,9 @@ KVS_MUST_CHECK int kvs_housekeeper_start(struct kvs_node *node,
 // Ends the thread, soon; waking it stays allowed until it is freed.
 void kvs_housekeeper_stop(struct kvs_housekeeper *housekeeper);
 void kvs_housekeeper_free(struct kvs_housekeeper *housekeeper); // after stop
+// Removes what lies at or below the operation's watermark, then hands it to the commit thread.
+// Thread-safe; takes `op`.
+void kvs_housekeeper_purge(struct kvs_housekeeper *housekeeper, struct kvs_replica_op *op);
 // The store failed: look after it soon. Thread-safe.
 void kvs_housekeeper_wake(struct kvs_housekeeper *housekeeper);
 

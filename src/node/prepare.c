@@ -3,55 +3,10 @@
 // version that beats what it replaces, and add its entries to the batch. Commit thread only.
 #include "base/assert.h"
 #include "node/group.h"
-
-#include <xxhash.h>
+#include "repl/judge.h"
+#include "repl/seen.h"
 
 enum { DAMAGED_RETRY_MS = 60 * 60 * 1000 };
-
-// ---- What is current
-
-static struct kvs_write **overlay_bucket(struct kvs_group *group, struct kvs_slice key)
-{
-    return &group->overlay[XXH3_64bits(key.data, key.size) & (KVS_GROUP_OVERLAY_SIZE - 1)];
-}
-
-static void overlay_add(struct kvs_group *group, struct kvs_write *write)
-{
-    struct kvs_write **bucket = overlay_bucket(group, write->key);
-    write->same_hash = *bucket;
-    *bucket = write;
-}
-
-// Over the versions of the key's kind; borrowed until the group ends. NULL: out of memory.
-static struct kvs_store_iter *obtain_iter(struct kvs_group *group, struct kvs_slice key)
-{
-    struct kvs_store_iter **iter = kvs_key_is_system(key) ? &group->system_iter : &group->data_iter;
-    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK, .prefix_only = true};
-    if (!*iter)
-        *iter = kvs_store_iter_new(group->node->store, kvs_node_family(key), &options);
-    return *iter;
-}
-
-// The version a write of `key` would replace, whatever its flags; *ret_record NULL when there is
-// none.
-static int find_current(struct kvs_group *group, struct kvs_slice key,
-                        struct kvs_record **ret_record)
-{
-    *ret_record = NULL;
-    for (struct kvs_write *w = *overlay_bucket(group, key); w; w = w->same_hash)
-        if (kvs_slice_eq(w->key, key)) {
-            *ret_record = w->pending ? kvs_record_ref(w->pending) : NULL;
-            return 0;
-        }
-    *ret_record = kvs_cache_get(group->node->cache, key);
-    if (*ret_record)
-        return 0;
-    struct kvs_store_iter *iter = obtain_iter(group, key);
-    if (!iter)
-        return KVS_ERR_NOMEM;
-    int err = kvs_node_read_current(group->node, iter, key, ret_record);
-    return err == KVS_ERR_NOT_FOUND ? 0 : err;
-}
 
 static int check_condition(const struct kvs_write *write, const struct kvs_record *visible)
 {
@@ -85,8 +40,11 @@ static int64_t max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static int64_t expiry(const struct kvs_group *group, const struct kvs_write *write)
+static int64_t expiry(const struct kvs_group *group, const struct kvs_write *write,
+                      const struct kvs_record *current)
 {
+    if (write->ttl_ms == KVS_TTL_KEEP)
+        return write->created ? 0 : current->version.expires_at;
     int64_t ttl_ms =
         write->ttl_ms == KVS_TTL_DEFAULT ? group->node->options.default_ttl_ms : write->ttl_ms;
     int64_t expires_at = 0;
@@ -95,83 +53,36 @@ static int64_t expiry(const struct kvs_group *group, const struct kvs_write *wri
     return expires_at;
 }
 
-// INV-4. The clock never runs backwards, but one key from the future does not drag it along.
+// INV-4.
 static struct kvs_version next_version(struct kvs_group *group, const struct kvs_record *current)
 {
-    struct kvs_commit_state *state = &group->state;
-    state->clock = max_i64(state->clock, group->now_ms);
+    struct kvs_node *node = group->node;
     struct kvs_version version = {
-        .timestamp = current ? max_i64(state->clock, current->version.timestamp + 1) : state->clock,
-        .uuid = kvs_uuid_new(group->node->options.random),
-        .writer = group->node->identity.self,
-        .writer_seq = ++state->writer_seq,
+        .timestamp = kvs_stamp_clock_next(&node->clock, group->now_ms,
+                                          current ? current->version.timestamp : 0),
+        .uuid = kvs_uuid_new(node->options.random),
+        .writer = node->identity.self,
+        .writer_seq = ++group->state.writer_seq,
     };
+    group->state.clock = node->clock.latest_ms;
+    group->state.clock_floor = node->clock.floor_ms;
+    group->state.newest = max_i64(group->state.newest, version.timestamp);
     return version;
 }
 
-static void put_scratch(struct kvs_group *group, enum kvs_family family)
-{
-    kvs_assert(group->key.err == 0);
-    kvs_assert(group->value.err == 0);
-    kvs_store_batch_put(group->batch, family, kvs_buf_slice(&group->key),
-                        kvs_buf_slice(&group->value));
-    group->bytes += group->key.size + group->value.size;
-    kvs_buf_clear(&group->key);
-    kvs_buf_clear(&group->value);
-    group->change_count++;
-}
-
-static void put_due(struct kvs_group *group, int64_t due_ms, struct kvs_slice key)
-{
-    kvs_due_key_encode(&group->key, due_ms, key);
-    put_scratch(group, KVS_FAMILY_DUE);
-}
-
-static void put_version(struct kvs_group *group, struct kvs_slice key,
-                        const struct kvs_version *version, struct kvs_slice json)
-{
-    kvs_record_encode_key(&group->key, key, version);
-    kvs_record_encode_value(&group->value, kvs_buf_slice(&group->key), version,
-                            KVS_NODE_SELF_WRITER_ID, json);
-    put_scratch(group, kvs_node_family(key));
-
-    kvs_by_time_key_encode(&group->key, version->timestamp, key);
-    put_scratch(group, KVS_FAMILY_BY_TIME);
-
-    const struct kvs_change change = {
-        .seq = ++group->state.log_seq,
-        .key = key,
-        .timestamp = version->timestamp,
-        .uuid = version->uuid,
-        .writer_id = KVS_NODE_SELF_WRITER_ID,
-        .writer_seq = version->writer_seq,
-        .flags = version->flags,
-    };
-    kvs_change_encode_key(&group->key, change.seq);
-    kvs_change_encode_value(&group->value, &change);
-    put_scratch(group, KVS_FAMILY_LOG);
-
-    int64_t retention_ms = group->node->options.tombstone_retention_ms;
-    if (kvs_version_is_tombstone(version))
-        put_due(group, version->timestamp + retention_ms, key);
-    else if (version->expires_at != 0)
-        put_due(group, version->expires_at, key);
-}
-
 static int add_version(struct kvs_group *group, struct kvs_write *write,
-                       const struct kvs_version *version, struct kvs_slice json)
+                       const struct kvs_version *version, struct kvs_slice json,
+                       const struct kvs_record *current)
 {
-    write->pending = kvs_record_new(write->key, version, KVS_NODE_SELF_WRITER_ID, json);
-    // Room first: once the first entry is in the batch, nothing of this write may fail.
-    if (!write->pending || !kvs_buf_reserve(&group->value, KVS_GROUP_SCRATCH_SIZE + json.size)) {
-        kvs_record_unref(KVS_TAKE(write->pending));
-        kvs_buf_clear(&group->value);
-        return KVS_ERR_NOMEM;
-    }
-    write->version = *version;
-    put_version(group, write->key, version, json);
-    overlay_add(group, write);
-    return 0;
+    // A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second and then some.
+    if (group->node->ledger && kvs_dot_count(version->writer_seq) == UINT32_MAX)
+        return KVS_ERR_BUSY;
+    write->effect.created = write->created;
+    int err = kvs_group_put_current(group, &write->effect, version, KVS_NODE_SELF_WRITER_ID, json,
+                                    current);
+    if (!err)
+        write->version = *version;
+    return err;
 }
 
 // ---- The operations
@@ -180,8 +91,8 @@ static int prepare_put(struct kvs_group *group, struct kvs_write *write,
                        const struct kvs_record *current, struct kvs_slice json)
 {
     struct kvs_version version = next_version(group, current);
-    version.expires_at = expiry(group, write);
-    return add_version(group, write, &version, json);
+    version.expires_at = expiry(group, write, current);
+    return add_version(group, write, &version, json, current);
 }
 
 static int prepare_delete(struct kvs_group *group, struct kvs_write *write,
@@ -191,7 +102,7 @@ static int prepare_delete(struct kvs_group *group, struct kvs_write *write,
         return KVS_ERR_NOT_FOUND;
     struct kvs_version version = next_version(group, current);
     version.flags = KVS_VERSION_TOMBSTONE;
-    return add_version(group, write, &version, KVS_SLICE_EMPTY);
+    return add_version(group, write, &version, KVS_SLICE_EMPTY, current);
 }
 
 struct revision {
@@ -235,56 +146,6 @@ static int prepare_restore(struct kvs_group *group, struct kvs_write *write,
 
 // ---- Housekeeping's operations
 
-// Appends the entry keys of every version, each as long as the others.
-static int collect_versions(struct kvs_group *group, struct kvs_slice key, struct kvs_buf *out)
-{
-    struct kvs_prefix prefix;
-    kvs_prefix_set(&prefix, key);
-    struct kvs_store_iter *iter = obtain_iter(group, key);
-    if (!iter)
-        return KVS_ERR_NOMEM;
-    for (kvs_store_iter_seek(iter, kvs_prefix_slice(&prefix));
-         kvs_store_iter_valid(iter) &&
-         kvs_slice_starts_with(kvs_store_iter_key(iter), kvs_prefix_slice(&prefix));
-         kvs_store_iter_next(iter))
-        kvs_buf_append_slice(out, kvs_store_iter_key(iter));
-    int err = kvs_store_iter_error(iter);
-    return err ? err : out->err;
-}
-
-// Removes every version of the key: all or none, for without the newest the ones below would be
-// readable again.
-static int remove_versions(struct kvs_group *group, struct kvs_write *write)
-{
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf versions = KVS_BUF_INIT(KVS_NODE_ENTRY_SIZE_MAX);
-    int err = collect_versions(group, write->key, &versions);
-    if (err)
-        return err;
-    size_t entry_size = write->key.size + KVS_RECORD_SUFFIX_SIZE;
-    for (size_t at = 0; at < versions.size; at += entry_size) {
-        kvs_store_batch_delete(group->batch, kvs_node_family(write->key),
-                               kvs_slice(versions.data + at, entry_size));
-        group->change_count++;
-    }
-    write->removed = true;
-    overlay_add(group, write);
-    return 0;
-}
-
-// Replaces the payload by its hash while the version must stay.
-static void put_stub(struct kvs_group *group, struct kvs_write *write,
-                     const struct kvs_record *current)
-{
-    const struct kvs_record_view view = {.key = write->key,
-                                         .version = current->version,
-                                         .writer_id = current->writer_id,
-                                         .json = kvs_record_json(current)};
-    kvs_record_encode_key(&group->key, write->key, &current->version);
-    kvs_node_encode_stub(&group->value, kvs_buf_slice(&group->key), &view);
-    put_scratch(group, kvs_node_family(write->key));
-    write->stubbed = true;
-}
-
 static bool count_restorable(void *ctx, uint32_t number, const struct kvs_version *version,
                              struct kvs_slice json)
 {
@@ -314,19 +175,33 @@ static int removable_at(struct kvs_group *group, struct kvs_write *write,
     return err;
 }
 
-static void delete_due(struct kvs_group *group, const struct kvs_write *write)
-{
-    kvs_due_key_encode(&group->key, write->due_ms, write->key);
-    kvs_store_batch_delete(group->batch, KVS_FAMILY_DUE, kvs_buf_slice(&group->key));
-    kvs_buf_clear(&group->key);
-    group->change_count++;
-}
-
 // A damaged record is looked at again later, lest it be reported with every round.
 static void postpone(struct kvs_group *group, const struct kvs_write *write)
 {
-    delete_due(group, write);
-    put_due(group, group->now_ms + DAMAGED_RETRY_MS, write->key);
+    kvs_group_delete_due(group, write->due_ms, write->key);
+    kvs_group_put_due(group, group->now_ms + DAMAGED_RETRY_MS, write->key, false);
+}
+
+static bool has_payload(const struct kvs_version *version)
+{
+    return (version->flags & (KVS_VERSION_STUB | KVS_VERSION_TOMBSTONE)) == 0;
+}
+
+// In a cluster a dead version goes when everybody has it (the watermark says so), and not before:
+// until then every node holds it, or roots would differ.
+static int prepare_purge_replicated(struct kvs_group *group, struct kvs_write *write,
+                                    const struct kvs_record *current)
+{
+    int64_t due_ms = current ? kvs_group_due_ms(group, &current->version) : 0;
+    int err = 0;
+    if (current && kvs_version_is_removable(&current->version, write->watermark_ms))
+        err = kvs_group_remove(group, &write->effect, current);
+    else if (current && has_payload(&current->version) &&
+             !kvs_version_is_visible(&current->version, group->now_ms))
+        kvs_group_put_stub(group, &write->effect, current);
+    if (!err && (write->effect.removed || due_ms != write->due_ms))
+        kvs_group_delete_due(group, write->due_ms, write->key);
+    return err;
 }
 
 static int prepare_purge(struct kvs_group *group, struct kvs_write *write,
@@ -340,16 +215,16 @@ static int prepare_purge(struct kvs_group *group, struct kvs_write *write,
     else if (current)
         at = current->version.expires_at; // still due then, when the clock was set back meanwhile
     if (dead && !err && at <= group->now_ms)
-        err = remove_versions(group, write);
+        err = kvs_group_remove(group, &write->effect, current);
     else if (dead && !err) {
-        if ((current->version.flags & (KVS_VERSION_STUB | KVS_VERSION_TOMBSTONE)) == 0)
-            put_stub(group, write, current);
-        put_due(group, at, write->key);
+        if (has_payload(&current->version))
+            kvs_group_put_stub(group, &write->effect, current);
+        kvs_group_put_due(group, at, write->key, false);
     }
     if (err)
         return err;
-    if (at != write->due_ms || write->removed)
-        delete_due(group, write);
+    if (at != write->due_ms || write->effect.removed)
+        kvs_group_delete_due(group, write->due_ms, write->key);
     return 0;
 }
 
@@ -372,9 +247,11 @@ static int prepare_trim_log(struct kvs_group *group, const struct kvs_write *wri
 static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
 {
     KVS_CLEANUP(kvs_record_unrefp) struct kvs_record *current = NULL;
-    int err = find_current(group, write->key, &current);
+    int err = kvs_group_find_current(group, write->key, &current);
     if (write->op == KVS_WRITE_PURGE) {
-        err = err ? err : prepare_purge(group, write, current);
+        if (!err)
+            err = group->node->ledger ? prepare_purge_replicated(group, write, current)
+                                      : prepare_purge(group, write, current);
         if (err == KVS_ERR_CORRUPT)
             postpone(group, write);
         return err;
@@ -398,9 +275,16 @@ static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
 
 void kvs_group_prepare(struct kvs_group *group, struct kvs_write *write)
 {
-    write->pending = NULL;
-    write->removed = false;
-    write->stubbed = false;
-    write->err = write->op == KVS_WRITE_TRIM_LOG ? prepare_trim_log(group, write)
-                                                 : prepare_on_key(group, write);
+    write->effect = (struct kvs_effect){.key = write->key};
+    switch (write->op) {
+    case KVS_WRITE_TRIM_LOG:
+        write->err = prepare_trim_log(group, write);
+        break;
+    case KVS_WRITE_REPLICA:
+        write->err = kvs_group_replica(group, write->replica_op);
+        break;
+    default:
+        write->err = prepare_on_key(group, write);
+        break;
+    }
 }

@@ -3,6 +3,7 @@
 // the record cache and a view of the store, take no lock of the node's, and change nothing but the
 // cache.
 #include "node/node_internal.h"
+#include "node/replica.h"
 
 enum {
     // A key with more versions than this behind its current one is left by a seek, not step by
@@ -14,6 +15,8 @@ void kvs_node_report_corrupt(struct kvs_node *node, struct kvs_slice key)
 {
     kvs_metrics_add(node->options.metrics, KVS_METRIC_CORRUPT_RECORDS, 1);
     kvs_log(node->options.log, KVS_LOG_ERROR, "damaged record", KVS_F_SLICE("key", key));
+    if (node->replica)
+        kvs_replica_report_damage(node->replica, key);
 }
 
 static struct kvs_store_iter *versions_iter(struct kvs_node *node, enum kvs_family family,

@@ -15,11 +15,14 @@ void kvs_stamp_clock_init(struct kvs_stamp_clock *clock, int64_t floor_ms, int64
 
 int64_t kvs_stamp_clock_next(struct kvs_stamp_clock *clock, int64_t wall_ms, int64_t replaced_ms)
 {
-    int64_t stamp = max_i64(wall_ms, clock->latest_ms);
-    stamp = max_i64(stamp, clock->floor_ms + 1);
+    // What was ahead for a while, a clock or a peer, keeps us ahead by no more than is allowed.
+    int64_t latest_ms = clock->latest_ms;
+    if (latest_ms > wall_ms + clock->skew_max_ms)
+        latest_ms = wall_ms + clock->skew_max_ms;
+    int64_t stamp = max_i64(max_i64(wall_ms, latest_ms), clock->floor_ms + 1);
+    clock->latest_ms = stamp; // without what follows: one key from the future drags no other along
     if (!KVS_MUTATED(clock->mutations, KVS_MUTATION_NO_PLUS_ONE))
         stamp = max_i64(stamp, replaced_ms + 1);
-    clock->latest_ms = stamp;
     return stamp;
 }
 

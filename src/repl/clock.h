@@ -20,7 +20,8 @@ struct kvs_stamp_clock {
 // below.
 void kvs_stamp_clock_init(struct kvs_stamp_clock *clock, int64_t floor_ms, int64_t skew_max_ms);
 
-// The timestamp of a local write: max(wall, clock, replaced + 1), above the floor. `replaced_ms` is
+// The timestamp of a local write: max(wall, clock, replaced + 1), above the floor, with a clock no
+// further ahead of the wall than the allowed skew. `replaced_ms` is
 // the timestamp of the version it replaces, tombstones included, 0 when there is none.
 int64_t kvs_stamp_clock_next(struct kvs_stamp_clock *clock, int64_t wall_ms, int64_t replaced_ms);
 

@@ -44,7 +44,7 @@ static int list(const struct kvs_repl_ranges *store, const struct kvs_repl_range
 
 struct parts {
     struct kvs_arena *arena;
-    struct kvs_repl_range parts[2 * KVS_DIGEST_FANOUT];
+    struct kvs_repl_range parts[2 * KVS_REPL_PARTS];
     size_t count;
     int err;
 };
@@ -71,8 +71,7 @@ static int split(const struct kvs_repl_ranges *store, const struct kvs_repl_rang
                  struct kvs_arena *arena, struct kvs_repl_compared *answer)
 {
     struct parts parts = {.arena = arena};
-    int err =
-        store->split(store->ctx, range->first, range->end, KVS_DIGEST_FANOUT, add_part, &parts);
+    int err = store->split(store->ctx, range->first, range->end, KVS_REPL_PARTS, add_part, &parts);
     err = err ? err : parts.err;
     if (err)
         return err;

@@ -541,6 +541,30 @@ void member_leave(struct kvs_repl *r)
     r->leave_until_ms = r->now_ms + LEAVE_PATIENCE_MS;
 }
 
+void member_set_address(struct kvs_repl *r, struct kvs_slice address)
+{
+    struct member *self = &r->self;
+    if (address.size > sizeof(self->address) || kvs_slice_eq(address, member_address(self)))
+        return;
+    copy_text(self->address, &self->address_size, address);
+    self->incarnation++;
+    self->told = 0;
+    r->state_dirty = true;
+    for (size_t i = 0; i < r->member_count; i++)
+        if (member_is_reachable(r->members[i]))
+            member_list_send(r, r->members[i], false);
+}
+
+// Peers take it for dead at once, and for alive when its next life speaks.
+void member_pause(struct kvs_repl *r)
+{
+    r->self.state = KVS_MEMBER_DEAD;
+    for (size_t i = 0; i < r->member_count; i++)
+        if (member_is_reachable(r->members[i]))
+            member_list_send(r, r->members[i], false);
+    r->self.state = KVS_MEMBER_ALIVE;
+}
+
 void member_remove(struct kvs_repl *r, const struct kvs_uuid *node)
 {
     struct member *member = member_find(r, node);

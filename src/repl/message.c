@@ -374,6 +374,7 @@ static void put_item_list(struct kvs_buf *out, const struct kvs_message_items *b
 {
     wire_put_uint(out, body->session);
     wire_put_uint(out, body->answered);
+    wire_put_u8(out, body->damaged);
     put_items(out, body->items, body->item_count);
 }
 
@@ -381,6 +382,7 @@ static void get_item_list(struct wire_reader *in, struct kvs_message_items *body
 {
     body->session = wire_get_u32(in);
     body->answered = wire_get_u32(in);
+    body->damaged = wire_get_bool(in);
     body->items = get_items(in, &body->item_count);
 }
 

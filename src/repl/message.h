@@ -22,6 +22,7 @@ enum {
     KVS_REPL_ADDRESS_MAX = 256,
     KVS_REPL_NAME_MAX = 256,
 };
+#define KVS_MESSAGE_SESSION_REPAIR UINT32_MAX
 
 enum kvs_message_type {
     KVS_MESSAGE_PING = 1,
@@ -186,8 +187,9 @@ struct kvs_message_fetch {
 };
 
 struct kvs_message_items {
-    uint32_t session;  // 0: offered
+    uint32_t session;  // 0: offered; of a sync; or KVS_MESSAGE_SESSION_REPAIR
     uint32_t answered; // keys of the FETCH that are dealt with, absent ones included
+    bool damaged;      // some of these could not be read: whoever asked has not everything
     struct kvs_repl_item *items;
     size_t item_count;
 };

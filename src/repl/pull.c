@@ -3,7 +3,7 @@
 // This covers a writer that died halfway, lost messages, and lives that are over.
 #include "repl/repl_internal.h"
 
-static bool already_pulled(const struct kvs_repl *r, const struct kvs_seen_entry *gap)
+static bool already_pulled(const struct kvs_repl *r, const struct kvs_seen_run *gap)
 {
     for (size_t i = 0; i < r->member_count; i++) {
         const struct member *m = r->members[i];
@@ -14,33 +14,32 @@ static bool already_pulled(const struct kvs_repl *r, const struct kvs_seen_entry
     return false;
 }
 
-static const struct kvs_seen_entry *find_gap(const struct kvs_repl *r, const struct member *from)
+static bool find_gap(const struct kvs_repl *r, const struct member *from,
+                     struct kvs_seen_run *ret_gap)
 {
-    for (size_t i = 0; i < from->seen.count; i++) {
-        const struct kvs_seen_entry *entry = &from->seen.entries[i];
-        bool ours = kvs_uuid_cmp(&entry->node, &r->self.node) == 0 && entry->life == r->self.life;
-        if (!entry->settled && !ours && !already_pulled(r, entry) &&
-            !kvs_seen_covers(&r->seen, &entry->node, entry->life, entry->count))
-            return entry;
+    for (size_t at = 0; kvs_seen_missing(&r->seen, &from->seen, &at, ret_gap);) {
+        bool ours =
+            kvs_uuid_cmp(&ret_gap->node, &r->self.node) == 0 && ret_gap->life == r->self.life;
+        if (!ours && !already_pulled(r, ret_gap))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 void pull_next(struct kvs_repl *r, struct member *from)
 {
-    const struct kvs_seen_entry *gap = find_gap(r, from);
-    if (!gap || from->pull_deadline_ms != 0 || !member_is_reachable(from))
+    struct kvs_seen_run gap;
+    if (from->pull_deadline_ms != 0 || !member_is_reachable(from) || !find_gap(r, from, &gap))
         return;
-    const struct kvs_seen_entry *have = kvs_seen_find(&r->seen, &gap->node, gap->life);
     struct kvs_repl_message message = {.head.type = KVS_MESSAGE_PULL};
     message.pull = (struct kvs_message_pull){
-        .node = gap->node,
-        .life = gap->life,
-        .from = have ? have->count : 0,
+        .node = gap.node,
+        .life = gap.life,
+        .from = gap.from,
         .size_max = r->options.batch_size_max,
     };
-    from->pull_node = gap->node;
-    from->pull_life = gap->life;
+    from->pull_node = gap.node;
+    from->pull_life = gap.life;
     from->pull_deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
     repl_send(r, from, &message);
 }
@@ -62,8 +61,8 @@ void pull_tick(struct kvs_repl *r)
 
 void pull_on_request(struct kvs_repl *r, struct member *from, const struct kvs_message_pull *pull)
 {
-    const struct kvs_seen_entry *have = kvs_seen_find(&r->seen, &pull->node, pull->life);
-    if (!have || have->settled || have->count <= pull->from) {
+    uint32_t to = kvs_seen_reach(&r->seen, &pull->node, pull->life, pull->from);
+    if (to <= pull->from || to == UINT32_MAX) {
         // Folded away, or never had: only a comparison helps.
         struct kvs_repl_message message = {.head.type = KVS_MESSAGE_BATCH};
         message.batch.pulled = true;
@@ -76,7 +75,7 @@ void pull_on_request(struct kvs_repl *r, struct member *from, const struct kvs_m
     struct kvs_repl_action *action = token ? repl_emit(r, KVS_REPL_ACTION_READ_LOG) : NULL;
     if (!action)
         return;
-    token->run = (struct kvs_seen_run){pull->node, pull->life, pull->from, have->count};
+    token->run = (struct kvs_seen_run){pull->node, pull->life, pull->from, to};
     action->read_log.token = token->token;
     action->read_log.run = token->run;
     action->read_log.size_max = (uint32_t)min_i64(pull->size_max, r->options.batch_size_max);

@@ -50,11 +50,7 @@ void push_tick(struct kvs_repl *r)
 
 static uint64_t peer_writes_seen(const struct kvs_repl *r, const struct member *peer)
 {
-    const struct kvs_seen_entry *entry = kvs_seen_find(&r->seen, &peer->node, peer->life);
-    uint32_t count = 0;
-    if (entry && !entry->settled)
-        count = entry->count > entry->ahead ? entry->count : entry->ahead;
-    return kvs_dot_seq(peer->life, count);
+    return kvs_dot_seq(peer->life, kvs_seen_last(&r->seen, &peer->node, peer->life));
 }
 
 static void batch_send(struct kvs_repl *r, const struct member *to, const struct token *token,
@@ -184,7 +180,7 @@ void note_applied(struct kvs_repl *r, const struct token *token,
 {
     if (commit->err)
         return;
-    if (kvs_seen_note_all(&r->seen, &token->seen))
+    if (kvs_seen_adopt(&r->seen, &token->seen))
         r->err = KVS_ERR_NOMEM;
 }
 

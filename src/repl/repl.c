@@ -553,6 +553,15 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
     case KVS_REPL_EVENT_REMOVE:
         member_remove(r, &event->remove);
         break;
+    case KVS_REPL_EVENT_ADDRESS:
+        member_set_address(r, event->address);
+        break;
+    case KVS_REPL_EVENT_PAUSE:
+        member_pause(r);
+        break;
+    case KVS_REPL_EVENT_DAMAGED:
+        repair_start(r, &event->damaged);
+        break;
     }
     tick(r);
     if (r->state_dirty)
@@ -580,6 +589,9 @@ void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
         .syncing = r->boot.syncing,
         .behind = behind,
         .returning = r->returning,
+        .own_count = r->own_count,
+        .address = member_address(&r->self),
+        .bootstrapping = r->boot.phase != BOOT_DONE,
         .member_count = r->member_count,
         .divergences = r->divergences,
     };
@@ -594,6 +606,8 @@ void kvs_repl_member(const struct kvs_repl *r, size_t index, struct kvs_repl_mem
         .since_ms = member->since_ms,
         .heard_ms = member->heard_ms,
         .clock_offset_ms = kvs_clock_offset_ms(&member->offset),
+        .agreed_ms = member->agreed_ms,
         .push_cursor = member->push_cursor,
+        .counted = member_is_counted(r, member),
     };
 }

@@ -24,6 +24,7 @@ enum {
     SYNC_KEYS_MAX = 256,
     READS_MAX = 128,
     TOKENS_MAX = 1024,
+    LIVES_KEPT = 16,
 };
 
 // What we know of another node as a member.
@@ -44,6 +45,7 @@ struct member {
     // be compared with before anything is concluded together (gc.c). Persisted.
     bool estranged;
     int64_t heard_ms;
+    int64_t agreed_ms; // seen and root were the same then; 0 never
     int64_t suspect_until_ms;
     int64_t ask_at_ms;   // SUSPECT: it is asked itself, again and again
     uint32_t told;       // how often its record has been passed on since it changed
@@ -211,7 +213,7 @@ struct kvs_repl {
     size_t seed_count;
     struct member **members; // others
     size_t member_count, member_capacity;
-    size_t probe_at, status_at; // round robin
+    size_t probe_at, status_at, repair_at; // round robin
     uint64_t random_state;
 
     struct kvs_seen seen;
@@ -292,6 +294,8 @@ bool member_claim(struct kvs_repl *r, const struct kvs_repl_message *message);
 void member_tick(struct kvs_repl *r);
 void member_leave(struct kvs_repl *r);
 void member_remove(struct kvs_repl *r, const struct kvs_uuid *node);
+void member_pause(struct kvs_repl *r);
+void member_set_address(struct kvs_repl *r, struct kvs_slice address);
 
 // ---- probe.c
 void probe_tick(struct kvs_repl *r);
@@ -354,6 +358,8 @@ void serve_fetch(struct kvs_repl *r, struct member *from, const struct kvs_messa
 void serve_items(struct kvs_repl *r, const struct token *token, const struct kvs_repl_read *read);
 void serve_offer(struct kvs_repl *r, const struct member *to, const struct kvs_slice *keys,
                  size_t count);
+// Asks the next member for records that are damaged here; its ITEMS are applied as they come.
+void repair_start(struct kvs_repl *r, const struct kvs_repl_damaged *damaged);
 void serve_page(struct kvs_repl *r, struct member *from, const struct kvs_message_page *body);
 void serve_page_read(struct kvs_repl *r, const struct token *token,
                      const struct kvs_repl_read *read);

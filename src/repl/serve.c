@@ -77,10 +77,30 @@ void serve_items(struct kvs_repl *r, const struct token *token, const struct kvs
     message.items = (struct kvs_message_items){
         .session = token->session,
         .answered = read->to,
+        .damaged = read->damaged,
         .items = (struct kvs_repl_item *)read->items,
         .item_count = read->item_count,
     };
     repl_send(r, to, &message);
+}
+
+void repair_start(struct kvs_repl *r, const struct kvs_repl_damaged *damaged)
+{
+    struct member *from = NULL;
+    for (size_t i = 0; i < r->member_count && !from; i++) {
+        struct member *m = r->members[r->repair_at++ % r->member_count];
+        from = member_is_reachable(m) ? m : NULL;
+    }
+    if (!from || damaged->key_count == 0)
+        return;
+    struct kvs_repl_message message = {.head.type = KVS_MESSAGE_FETCH};
+    message.fetch = (struct kvs_message_fetch){
+        .session = KVS_MESSAGE_SESSION_REPAIR,
+        .keys = (struct kvs_slice *)damaged->keys,
+        .key_count =
+            damaged->key_count < KVS_REPL_DAMAGED_MAX ? damaged->key_count : KVS_REPL_DAMAGED_MAX,
+    };
+    repl_send(r, from, &message);
 }
 
 void serve_page(struct kvs_repl *r, struct member *from, const struct kvs_message_page *body)

@@ -22,6 +22,8 @@ void status_send(struct kvs_repl *r, const struct member *to, bool want_reply)
 static void check_roots(struct kvs_repl *r, struct member *from,
                         const struct kvs_message_status *status)
 {
+    if (kvs_fingerprint_eq(status->root, r->root))
+        from->agreed_ms = r->now_ms;
     bool comparable = status->exact && repl_is_exact(r) &&
                       status->watermark_ms == r->watermark_ms &&
                       kvs_seen_covers_all(&r->seen, &status->seen) &&
@@ -46,34 +48,61 @@ static void note_promise(struct kvs_repl *r, struct member *from,
     from->promise_ms = status->promise_ms;
 }
 
-// Lives of the sender that are over, that we have in full by its own word, and that lie below the
-// watermark need no entries any more: one settled entry stands for all of them.
-static void fold_lives(struct kvs_repl *r, const struct member *from,
-                       const struct kvs_message_status *status)
+// Is nothing of (node, life) listed or left out beyond what came without a gap?
+static bool is_whole(const struct kvs_seen *seen, const struct kvs_seen_entry *entry)
 {
-    struct kvs_seen_entry settled = {.node = from->node, .settled = true};
-    for (size_t i = 0; i < status->seen.count; i++) {
-        const struct kvs_seen_entry *theirs = &status->seen.entries[i];
-        if (kvs_uuid_cmp(&theirs->node, &from->node) != 0 || theirs->settled)
+    return kvs_seen_last(seen, &entry->node, entry->life) == entry->count;
+}
+
+// How many of a node's lives are still told apart.
+static size_t count_lives(const struct kvs_seen *seen, const struct kvs_uuid *node)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < seen->count; i++)
+        count += kvs_uuid_cmp(&seen->entries[i].node, node) == 0 && !seen->entries[i].settled;
+    return count;
+}
+
+// The last life that may fold: all up to it are over, here in full by their node's own `word`,
+// below the watermark, and not among the last few. 0: none. A node whose disk went back in time
+// does not know what it wrote in the life before, and only a member in exile may have it: so not
+// too soon.
+static uint32_t last_foldable(const struct kvs_repl *r, const struct kvs_uuid *node, uint32_t life,
+                              const struct kvs_seen *word)
+{
+    size_t kept = r->options.lives_kept ? r->options.lives_kept : LIVES_KEPT;
+    size_t lives = count_lives(&r->seen, node);
+    uint32_t last = 0;
+    for (size_t i = 0; i < word->count && lives > kept; i++) {
+        const struct kvs_seen_entry *theirs = &word->entries[i];
+        if (kvs_uuid_cmp(&theirs->node, node) != 0 || theirs->settled)
             continue;
-        const struct kvs_seen_entry *ours = kvs_seen_find(&r->seen, &from->node, theirs->life);
-        if (theirs->life >= from->life || !ours || ours->count < theirs->count ||
-            ours->ahead > ours->count || ours->newest_ms > r->watermark_ms)
+        const struct kvs_seen_entry *ours = kvs_seen_find(&r->seen, node, theirs->life);
+        if (theirs->life >= life || !ours || ours->settled || ours->count < theirs->count ||
+            !is_whole(&r->seen, ours) || !is_whole(word, theirs) ||
+            ours->newest_ms > r->watermark_ms)
             break;
-        settled.life = theirs->life;
+        last = theirs->life;
+        lives--;
     }
-    const struct kvs_seen_entry *known = kvs_seen_find(&r->seen, &from->node, settled.life);
-    if (settled.life == 0 || (known && known->settled) || repl_token_pending(r, TOKEN_FOLD))
+    return last;
+}
+
+// One settled entry stands for a node's oldest lives.
+static void fold_lives(struct kvs_repl *r, const struct member *of, const struct kvs_seen *word)
+{
+    uint32_t last = last_foldable(r, &of->node, of->life, word);
+    if (last == 0 || repl_token_pending(r, TOKEN_FOLD))
         return;
-    struct token *token = repl_token(r, TOKEN_FOLD, from);
+    struct token *token = repl_token(r, TOKEN_FOLD, of);
     struct kvs_seen *copy = repl_alloc(r, sizeof(*copy));
     struct kvs_seen_entry *entry = repl_alloc(r, sizeof(*entry));
     struct kvs_repl_action *action =
         token && copy && entry ? repl_emit(r, KVS_REPL_ACTION_ADOPT) : NULL;
     if (!action)
         return;
-    *entry = settled;
-    *copy = (struct kvs_seen){entry, 1, 1};
+    *entry = (struct kvs_seen_entry){.node = of->node, .life = last, .settled = true};
+    *copy = (struct kvs_seen){.entries = entry, .count = 1, .capacity = 1};
     action->adopt.token = token->token;
     action->adopt.seen = copy;
     if (kvs_seen_copy(&token->seen, copy))
@@ -96,7 +125,7 @@ void status_on_message(struct kvs_repl *r, struct member *from,
     note_promise(r, from, status);
     gc_heard_watermark(r, status->watermark_ms);
     check_roots(r, from, status);
-    fold_lives(r, from, status);
+    fold_lives(r, from, &status->seen);
     if (from->gap_check_ms == 0 && !kvs_seen_covers_all(&r->seen, &from->seen))
         from->gap_check_ms = r->now_ms + GAP_PATIENCE_MS;
     if (status->want_reply)
@@ -109,6 +138,7 @@ void status_tick(struct kvs_repl *r)
     if (r->now_ms < r->status_at_ms)
         return;
     r->status_at_ms = r->now_ms + r->options.status_interval_ms;
+    fold_lives(r, &r->self, &r->seen);
     for (size_t i = 0; i < r->member_count; i++) {
         const struct member *m = r->members[r->status_at++ % r->member_count];
         if (!member_is_reachable(m))

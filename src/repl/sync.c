@@ -234,7 +234,8 @@ void sync_start(struct kvs_repl *r, struct member *with)
 {
     struct sync *sync = &r->sync;
     kvs_assert(sync->phase == SYNC_NONE);
-    sync->session = ++r->session_last;
+    r->session_last = r->session_last % (KVS_MESSAGE_SESSION_REPAIR - 1) + 1;
+    sync->session = r->session_last;
     sync->node = with->node;
     sync->node_life = with->life;
     sync->clean = true;
@@ -386,6 +387,14 @@ static void drop(struct kvs_repl *r, const struct kvs_repl_stub *stub)
     r->sync.dropped++;
 }
 
+// Has `seen` the version? Of a damaged one only its holder's `seen` tells.
+static bool is_covered(const struct kvs_seen *seen, const struct kvs_version *version,
+                       const struct kvs_seen *holder)
+{
+    return kvs_uuid_is_nil(&version->writer.node) ? kvs_seen_covers_all(seen, holder)
+                                                  : kvs_seen_covers_version(seen, version);
+}
+
 // Ours is newer, or theirs is absent (`theirs` NULL).
 static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
                  const struct kvs_repl_stub *theirs, struct offers *offers)
@@ -397,7 +406,7 @@ static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
         // Deletions go by themselves, when our watermark comes that far; so does what expires.
         if (kvs_version_is_tombstone(version))
             return;
-        if (kvs_seen_covers_version(&sync->peer_seen, version)) {
+        if (is_covered(&sync->peer_seen, version, &r->seen)) {
             if (version->expires_at == 0 ||
                 version->expires_at > r->wall_ms + r->options.skew_max_ms)
                 drop(r, ours); // the peer had it, and has forgotten its deletion
@@ -414,7 +423,7 @@ static void take(struct kvs_repl *r, const struct kvs_repl_stub *theirs, bool ab
     const struct kvs_version *version = &theirs->version;
     bool forgotten = absent && version->timestamp <= r->watermark_ms &&
                      (kvs_version_is_removable(version, r->watermark_ms) ||
-                      kvs_seen_covers_version(&r->seen, version));
+                      is_covered(&r->seen, version, &r->sync.peer_seen));
     if (!forgotten || KVS_MUTATED(r->options.mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
         want(r, theirs->key);
 }
@@ -503,7 +512,7 @@ void sync_on_local(struct kvs_repl *r, const struct token *token,
 void sync_on_items(struct kvs_repl *r, struct member *from, const struct kvs_message_items *body)
 {
     struct sync *sync = &r->sync;
-    bool offered = body->session == 0;
+    bool offered = body->session == 0 || body->session == KVS_MESSAGE_SESSION_REPAIR;
     bool ours = !offered && sync->phase == SYNC_FETCHING && body->session == sync->session &&
                 kvs_uuid_cmp(&from->node, &sync->node) == 0;
     if (!offered && !ours)
@@ -518,6 +527,8 @@ void sync_on_items(struct kvs_repl *r, struct member *from, const struct kvs_mes
     token->session = body->session;
     if (ours) {
         forget_wanted(sync, body->answered);
+        if (body->damaged)
+            sync->clean = false; // the peer has it, and cannot give it
         sync->fetched += body->item_count;
         sync->phase = SYNC_APPLYING;
         sync->deadline_ms = r->now_ms + 4 * REPLY_TIMEOUT_MS;

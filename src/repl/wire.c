@@ -50,20 +50,32 @@ void wire_put_version(struct kvs_buf *out, const struct kvs_version *version)
     wire_put_int(out, version->expires_at);
 }
 
-// A node's UUID is written once for all its lives.
+// A node's UUID is written once for all its lives; behind each life its spans, as gap and length.
 void wire_put_seen(struct kvs_buf *out, const struct kvs_seen *seen)
 {
+    size_t span = 0;
     wire_put_uint(out, seen->count);
     for (size_t i = 0; i < seen->count; i++) {
         const struct kvs_seen_entry *entry = &seen->entries[i];
         bool same = i > 0 && kvs_uuid_cmp(&entry->node, &entry[-1].node) == 0;
-        wire_put_u8(out, (uint8_t)(entry->settled | same << 1));
+        size_t end = span;
+        while (end < seen->span_count && seen->spans[end].life == entry->life &&
+               kvs_uuid_cmp(&seen->spans[end].node, &entry->node) == 0)
+            end++;
+        wire_put_u8(out, (uint8_t)(entry->settled | same << 1 | (end > span) << 2));
         if (!same)
             wire_put_uuid(out, &entry->node);
         wire_put_uint(out, entry->life);
         wire_put_uint(out, entry->count);
         wire_put_uint(out, entry->ahead);
         wire_put_int(out, entry->newest_ms);
+        if (end > span)
+            wire_put_uint(out, end - span);
+        for (uint32_t at = entry->count; span < end; span++) {
+            wire_put_uint(out, seen->spans[span].from - at);
+            wire_put_uint(out, seen->spans[span].to - seen->spans[span].from);
+            at = seen->spans[span].to;
+        }
     }
 }
 
@@ -174,31 +186,76 @@ struct kvs_version wire_get_version(struct wire_reader *in)
     return version;
 }
 
+// Gap and length are at least 1: spans touch neither each other nor the entry's count.
+static uint32_t get_step(struct wire_reader *in, uint32_t from)
+{
+    uint32_t step = wire_get_u32(in);
+    if (step == 0 || step > UINT32_MAX - from) {
+        fail(in, KVS_ERR_SYNTAX);
+        return from;
+    }
+    return from + step;
+}
+
+// Grows the list in the arena: how many there are is known at the end.
+static void get_spans(struct wire_reader *in, const struct kvs_seen_entry *entry,
+                      struct kvs_seen *seen)
+{
+    size_t count = wire_get_count(in, 2);
+    if (count == 0 || entry->settled || count > KVS_SEEN_SPANS_MAX - seen->span_count) {
+        fail(in, KVS_ERR_SYNTAX);
+        return;
+    }
+    if (seen->span_count + count > seen->span_capacity) {
+        size_t capacity = 2 * (seen->span_count + count);
+        struct kvs_seen_span *spans = wire_alloc(in, capacity, sizeof(*spans));
+        if (!spans)
+            return;
+        if (seen->span_count > 0)
+            memcpy(spans, seen->spans, seen->span_count * sizeof(*spans));
+        seen->spans = spans;
+        seen->span_capacity = capacity;
+    }
+    uint32_t at = entry->count;
+    for (size_t i = 0; i < count; i++) {
+        struct kvs_seen_span *span = &seen->spans[seen->span_count++];
+        *span = (struct kvs_seen_span){.node = entry->node, .life = entry->life};
+        span->from = get_step(in, at);
+        span->to = at = get_step(in, span->from);
+    }
+}
+
+static void get_entry(struct wire_reader *in, size_t index, struct kvs_seen *seen)
+{
+    struct kvs_seen_entry *entry = &seen->entries[index];
+    uint8_t bits = wire_get_u8(in);
+    if (bits > 7 || ((bits & 2) && index == 0)) {
+        fail(in, KVS_ERR_SYNTAX);
+        return;
+    }
+    entry->settled = bits & 1;
+    entry->node = bits & 2 ? entry[-1].node : wire_get_uuid(in);
+    entry->life = wire_get_u32(in);
+    entry->count = wire_get_u32(in);
+    entry->ahead = wire_get_u32(in);
+    entry->newest_ms = wire_get_int(in);
+    if (index > 0) { // lookups rely on the order
+        int order = kvs_uuid_cmp(&entry->node, &entry[-1].node);
+        if (order < 0 || (order == 0 && (entry->life <= entry[-1].life || entry->settled)))
+            fail(in, KVS_ERR_SYNTAX);
+    }
+    if (bits & 4)
+        get_spans(in, entry, seen);
+}
+
 struct kvs_seen wire_get_seen(struct wire_reader *in)
 {
     size_t count = wire_get_count(in, 5);
-    struct kvs_seen seen = {wire_alloc(in, count, sizeof(struct kvs_seen_entry)), 0, 0};
+    struct kvs_seen seen = {.entries = wire_alloc(in, count, sizeof(struct kvs_seen_entry))};
     if (!seen.entries)
         return seen;
-    for (size_t i = 0; i < count; i++) {
-        struct kvs_seen_entry *entry = &seen.entries[i];
-        uint8_t bits = wire_get_u8(in);
-        if (bits > 3 || (bits > 1 && i == 0)) {
-            fail(in, KVS_ERR_SYNTAX);
-            return (struct kvs_seen){0};
-        }
-        entry->settled = bits & 1;
-        entry->node = bits & 2 ? entry[-1].node : wire_get_uuid(in);
-        entry->life = wire_get_u32(in);
-        entry->count = wire_get_u32(in);
-        entry->ahead = wire_get_u32(in);
-        entry->newest_ms = wire_get_int(in);
-        if (i > 0) { // lookups rely on the order
-            int order = kvs_uuid_cmp(&entry->node, &entry[-1].node);
-            if (order < 0 || (order == 0 && (entry->life <= entry[-1].life || entry->settled)))
-                fail(in, KVS_ERR_SYNTAX);
-        }
-    }
+    for (size_t i = 0; i < count && !in->err; i++)
+        get_entry(in, i, &seen);
     seen.count = count;
     seen.capacity = count;
     return in->err ? (struct kvs_seen){0} : seen;

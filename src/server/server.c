@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,9 +18,11 @@
 #include "node/audit.h"
 #include "node/node.h"
 #include "server/access_log.h"
+#include "server/cluster.h"
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/signals.h"
+#include "server/tls.h"
 
 enum { SHUTDOWN_GRACE_MS = 10000 };
 
@@ -34,6 +37,8 @@ struct server {
     struct kvs_net *net;
     struct kvs_signals signals;
     bool has_signals;
+    struct kvs_server_cluster *cluster; // NULL: clustering is off
+    _Atomic(const char *) end_reason;   // static: why the node must not go on
     struct kvs_node *node;
     pthread_mutex_t node_lock; // guards node_is_open, for the signals' thread
     bool node_is_open;
@@ -63,6 +68,12 @@ static void finished(void *ctx, const struct kvs_http_access *access)
                    access);
 }
 
+static void on_peer_message(void *ctx, struct kvs_slice message)
+{
+    const struct server *server = ctx;
+    kvs_node_peer_message(server->node, message);
+}
+
 static bool is_accepting(void *ctx)
 {
     struct server *server = ctx;
@@ -84,6 +95,7 @@ static struct kvs_net_options net_options(struct server *server, const struct kv
                  .allowed_host_count = config->allowed_hosts.count,
                  .trusted_proxies = (const char *const *)config->trusted_proxies.items,
                  .trusted_proxy_count = config->trusted_proxies.count},
+        .tls = kvs_server_tls_listener(config),
         .handler = {.ctx = server,
                     .handle = handle,
                     .body_limit = body_limit,
@@ -114,8 +126,32 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
         .random = kvs_random_system(),
         .log = server->log,
         .metrics = server->metrics,
+        .cluster = kvs_server_cluster_node(server->cluster),
     };
     return kvs_node_open(&options, &server->node, ret_message);
+}
+
+// The cluster wants this process to end; on any thread.
+static void on_cluster_stop(void *ctx, const char *reason)
+{
+    struct server *server = ctx;
+    if (reason)
+        atomic_store(&server->end_reason, reason);
+    atomic_store(&server->accepting, false);
+    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
+}
+
+static int make_cluster(struct server *server, struct kvs_message *ret_message)
+{
+    const struct kvs_server_cluster_options options = {
+        .config = server->config,
+        .net = server->net,
+        .log = server->log,
+        .metrics = server->metrics,
+        .stop = on_cluster_stop,
+        .ctx = server,
+    };
+    return kvs_server_cluster_new(&options, &server->cluster, ret_message);
 }
 
 static int make_api(struct server *server, struct kvs_message *ret_message)
@@ -135,6 +171,9 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .audit = config->tamper_logging_enabled,
         .accepting = is_accepting,
         .accepting_ctx = server,
+        .peer_auth = kvs_server_cluster_auth(server->cluster),
+        .peer_message = on_peer_message,
+        .peer_message_ctx = server,
     };
     int err = kvs_api_new(&options, &server->api);
     return err == 0 ? 0 : kvs_fail(ret_message, err, "%s", kvs_err_text(err));
@@ -148,6 +187,7 @@ static void on_stop(void *ctx, int signal)
     kvs_log(server->log, KVS_LOG_INFO, "node stopping", KVS_F_STR("signal", strsignal(signal)));
     kvs_notify(server->notify_socket, "STOPPING=1");
     atomic_store(&server->accepting, false);
+    kvs_node_pause(server->node);
     kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
 }
 
@@ -208,6 +248,8 @@ static void on_reload(void *ctx)
     if (kvs_net_reload(server->net, &options, &message) != 0)
         kvs_log(server->log, KVS_LOG_ERROR, "listener keeps its old settings",
                 KVS_F_STR("error", message.text));
+    kvs_server_tls_reload(server->net, server->config, config, server->log);
+    kvs_server_cluster_reload(server->cluster, config);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -215,17 +257,6 @@ static void on_reload(void *ctx)
 }
 
 // ---- Start
-
-// Refuses what this release cannot do rather than pretending.
-static int check_supported(const struct kvs_config *config, struct kvs_message *ret_message)
-{
-    if (config->cluster_tls_enabled)
-        return kvs_fail(ret_message, KVS_ERR_INVALID,
-                        "%s: cluster_tls_enabled: this release has no TLS: set it to false and put "
-                        "a TLS proxy in front",
-                        config->path);
-    return 0;
-}
 
 static void warn_about_missing(const struct server *server)
 {
@@ -235,9 +266,6 @@ static void warn_about_missing(const struct server *server)
                 "every request is served without authentication: accounts are not in this release; "
                 "keep the port private, and set auth_enabled: false to acknowledge",
                 KVS_F_STR("address", server->address));
-    if (config->clustering_enabled && config->seed_nodes.count > 0)
-        kvs_log(server->log, KVS_LOG_WARN,
-                "seed_nodes are not contacted: replication is not in this release");
 }
 
 static void raise_file_limit(const struct server *server)
@@ -250,6 +278,19 @@ static void raise_file_limit(const struct server *server)
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         kvs_log(server->log, KVS_LOG_WARN, "limit of open files not raised",
                 KVS_F_UINT("limit", before), KVS_F_STR("error", strerror(errno)));
+}
+
+// Names the file, never the value.
+static void log_secret_file(const struct server *server)
+{
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    if (server->config->origins[KVS_OPT_cluster_secret].source != KVS_CONFIG_SHARED_FILE || !home)
+        return;
+    (void)snprintf(path, sizeof(path), "%s/.kvs/cluster_secret", home);
+    kvs_log(server->log, KVS_LOG_INFO,
+            "no cluster_secret is configured: the one that this user's nodes share is used",
+            KVS_F_STR("file", path));
 }
 
 static void log_start(const struct server *server)
@@ -282,10 +323,7 @@ static int start(struct server *server, struct kvs_message *ret_message)
     const struct kvs_signal_actions actions = {
         .ctx = server, .stop = on_stop, .abandon = on_abandon, .reload = on_reload};
     raise_file_limit(server);
-    int err = check_supported(server->config, ret_message);
-    if (err != 0)
-        return err;
-    err = kvs_metrics_new(&server->metrics);
+    int err = kvs_metrics_new(&server->metrics);
     if (err != 0)
         return kvs_fail(ret_message, err, "%s", kvs_err_text(err));
     err = listen_on_port(server, ret_message);
@@ -294,9 +332,12 @@ static int start(struct server *server, struct kvs_message *ret_message)
     if (err != 0)
         return err;
     server->has_signals = true;
-    err = open_node(server, ret_message);
+    err = make_cluster(server, ret_message);
+    if (err == 0)
+        err = open_node(server, ret_message);
     if (err == 0) {
         set_node_open(server, true);
+        kvs_server_cluster_attach(server->cluster, server->node);
         err = make_api(server, ret_message);
     }
     return err;
@@ -305,20 +346,26 @@ static int start(struct server *server, struct kvs_message *ret_message)
 static int serve(struct server *server, struct kvs_message *ret_message)
 {
     log_start(server);
+    log_secret_file(server);
     warn_about_missing(server);
+    kvs_server_tls_warn(server->config, server->log);
     atomic_store(&server->accepting, true);
     if (server->options->ready)
         server->options->ready(server->options->ctx, server->address);
     kvs_notify(server->notify_socket, "READY=1");
-    return kvs_net_run(server->net, ret_message);
+    int err = kvs_net_run(server->net, ret_message);
+    const char *reason = atomic_load(&server->end_reason);
+    return err == 0 && reason ? kvs_fail(ret_message, KVS_ERR_CONFLICT, "%s", reason) : err;
 }
 
 // Accepts a server in any state of completion.
 static void finish(struct server *server)
 {
+    kvs_server_cluster_stop(server->cluster);
     kvs_api_free(server->api);
     set_node_open(server, false);
     kvs_node_close(server->node);
+    kvs_server_cluster_free(server->cluster);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
     kvs_net_free(server->net);

@@ -80,11 +80,17 @@ class Response:
 
 
 class Connection:
-    """One connection to a node; everything sent is sent as given."""
+    """One connection to a node; everything sent is sent as given. `tls`: an ssl.SSLContext, None = plain."""
 
-    def __init__(self, port, timeout_s=DEADLINE_S):
+    def __init__(self, port, timeout_s=DEADLINE_S, tls=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            try:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
+            except BaseException:
+                self.socket.close()
+                raise
         self.buffer = b""
 
     def __enter__(self):
@@ -190,6 +196,7 @@ class Node:
         self.config = self.folder / "node.yaml"
         self.log = self.folder / "node.log"
         self.process = None
+        self.tls = None  # the ssl.SSLContext to connect with, where the node speaks TLS
         self.settings = {"node_id": self.folder.name, "auth_enabled": False, **settings}
 
     @property
@@ -198,7 +205,7 @@ class Node:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.settings.get('cluster_tls_enabled') else 'http'}://127.0.0.1:{self.port}"
 
     def write_config(self):
         # JSON is YAML, so every value needs no more quoting than this.
@@ -234,7 +241,7 @@ class Node:
         end = time.monotonic() + DEADLINE_S
         while True:
             try:
-                with Connection(self.port, timeout_s=5) as connection:
+                with Connection(self.port, timeout_s=5, tls=self.tls) as connection:
                     health = connection.request("GET", "/health")
                     if health.status == 200 and health.json().get("node_id") == self.settings["node_id"]:
                         return
@@ -278,7 +285,7 @@ class Node:
         return "\n".join(self.log_text().splitlines()[-lines:])
 
     def connect(self, timeout_s=DEADLINE_S):
-        return Connection(self.port, timeout_s)
+        return Connection(self.port, timeout_s, self.tls)
 
     def raw(self, data, timeout_s=DEADLINE_S):
         """Sends bytes on a new connection and returns the first final response."""

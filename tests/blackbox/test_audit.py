@@ -72,6 +72,19 @@ def test_reads_are_recorded_before_they_are_answered(make_node):
                      ("a", "ok")]
 
 
+def test_batches_patches_and_streams_are_recorded(make_node):
+    node = make_node(tamper_log_actions=["all"])
+    node.post("/kv_batch", [{"op": "put", "path": "a", "data": {"x": 1}}, {"op": "delete", "path": "b"},
+                            {"op": "get", "path": "a"}])
+    node.request("PATCH", "/kv/a", {"x": 2}, {"Content-Type": "application/merge-patch+json"})
+    node.request("PATCH", "/kv/a", {"x": 2}, {"Content-Type": "application/merge-patch+json", "If-None-Match": "*"})
+    node.get("/changes?since=0&feed=sse&limit=1")
+    wait_until(lambda: len(entries(node)) == 6, "all is recorded")
+    assert [(e["action"], e["resource"], e["outcome"]) for e in entries(node)] == [
+        ("data_write", "a", "ok"), ("data_delete", "b", "not_found"), ("data_read", "/kv_batch", "ok"),
+        ("data_write", "a", "ok"), ("data_write", "a", "precondition"), ("data_read", "/changes", "ok")]
+
+
 def test_a_refused_write_of_a_read_only_node_is_recorded(make_node):
     node = make_node(read_only=True)
     assert node.put("/kv/a", 1).status == 403

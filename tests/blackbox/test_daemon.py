@@ -220,16 +220,6 @@ def test_an_address_of_another_machine_is_refused(user):
     assert "192.0.2.1" in result.stderr.splitlines()[0]
 
 
-def test_tls_is_refused_rather_than_left_out(user):
-    config = user.config(cluster_tls_enabled=True, cluster_tls_cert_file="c.pem", cluster_tls_key_file="k.pem")
-    for name in ("c.pem", "k.pem"):
-        (config.parent / name).write_text("")
-    result = user.run("start", config)
-    assert result.returncode != 0
-    assert "cluster_tls_enabled" in result.stderr or ".pem" in result.stderr
-    assert not user.pid_file().exists()
-
-
 # ---- Names
 
 def test_two_configs_of_one_name_are_two_instances(user):

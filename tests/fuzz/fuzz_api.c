@@ -10,13 +10,19 @@
 #include "codec/json.h"
 #include "tests/unit/api/fake_node.h"
 
-enum { REQUESTS_MAX = 32, HEADERS_MAX = 16, MEMORY_MAX = 16 << 20, VALUE_MAX = 4096 };
+enum {
+    ROUNDS_MAX = 100,
+    REQUESTS_MAX = 32,
+    HEADERS_MAX = 16,
+    MEMORY_MAX = 16 << 20,
+    VALUE_MAX = 4096
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
     struct kvs_executor executor; // loop and workers in one
-    struct kvs_task *queued;      // one at a time, as the exchange promises
+    struct kvs_task *queued;
     struct kvs_http_exchange exchange;
     struct kvs_http_header headers[HEADERS_MAX];
     bool finished;
@@ -31,8 +37,11 @@ static int64_t fixed_ms(const struct kvs_clock *clock)
 static void post(struct kvs_executor *executor, struct kvs_task *task)
 {
     struct run *run = KVS_CONTAINER_OF(executor, struct run, executor);
-    kvs_assert(!run->queued);
-    run->queued = task;
+    struct kvs_task **last = &run->queued;
+    while (*last)
+        last = &(*last)->next;
+    task->next = NULL;
+    *last = task;
 }
 
 static void finish(struct kvs_http_exchange *exchange)
@@ -40,6 +49,17 @@ static void finish(struct kvs_http_exchange *exchange)
     struct run *run = KVS_CONTAINER_OF(exchange, struct run, exchange);
     kvs_assert(!run->finished);
     run->finished = true;
+}
+
+static bool start(struct kvs_http_exchange *exchange)
+{
+    kvs_assert(exchange->pull && exchange->notice);
+    return exchange->request.method != KVS_HTTP_HEAD;
+}
+
+static void wake(struct kvs_http_exchange *exchange)
+{
+    kvs_assert(exchange->pull); // the loop below pulls
 }
 
 static struct kvs_slice cut(struct kvs_slice *rest, char separator)
@@ -104,8 +124,11 @@ static void check_response(const struct kvs_http_response *response)
 static void answer(struct kvs_api *api, struct kvs_slice text)
 {
     struct run run = {.executor = {post}};
-    run.exchange = (struct kvs_http_exchange){
-        .loop = &run.executor, .workers = &run.executor, .finish = finish};
+    run.exchange = (struct kvs_http_exchange){.loop = &run.executor,
+                                              .workers = &run.executor,
+                                              .finish = finish,
+                                              .start = start,
+                                              .wake = wake};
     kvs_buf_init(&run.exchange.response.headers, 16 * 1024);
     kvs_buf_init(&run.exchange.response.body, 64 * 1024);
     kvs_arena_init(&run.exchange.arena, MEMORY_MAX);
@@ -114,15 +137,33 @@ static void answer(struct kvs_api *api, struct kvs_slice text)
         kvs_api_handle(api, &run.exchange);
     else
         run.finished = true, run.exchange.response.status = 204;
-    while (run.queued) {
-        struct kvs_task *task = KVS_TAKE(run.queued);
-        task->run(task);
+    // What waits is pulled, then told that its time is over and at last that nobody is there.
+    for (int i = 0; run.queued || (!run.finished && i < ROUNDS_MAX); i++) {
+        struct kvs_http_exchange *exchange = &run.exchange;
+        struct kvs_task *task = run.queued;
+        run.queued = task ? task->next : NULL;
+        if (task)
+            task->run(task);
+        else if (exchange->pull && i < ROUNDS_MAX / 2)
+            (void)exchange->pull(exchange);
+        else
+            exchange->notice(exchange, i % 2 ? KVS_HTTP_DUE : KVS_HTTP_GONE);
     }
     kvs_assert(run.finished);
-    check_response(&run.exchange.response);
+    if (!run.exchange.pull) // what a stream leaves behind is no document
+        check_response(&run.exchange.response);
     kvs_buf_done(&run.exchange.response.headers);
     kvs_buf_done(&run.exchange.response.body);
     kvs_arena_done(&run.exchange.arena);
+}
+
+static struct kvs_peer_auth *peer_auth(void)
+{
+    static struct kvs_peer_auth *auth;
+    const struct kvs_peer_auth_options options = {
+        .node_id = "fuzz", .secret = "sixteen bytes ok", .random = kvs_random_system()};
+    kvs_assert(auth || kvs_peer_auth_new(&options, &auth) == 0);
+    return auth;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -141,6 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .max_json_size = VALUE_MAX,
         .revisions = 3,
         .revision_history_enabled = true,
+        .peer_auth = peer_auth(),
     };
     struct kvs_api *api = NULL;
     kvs_assert(kvs_api_new(&options, &api) == 0);

@@ -25,6 +25,136 @@ static void check_cells(struct node *node)
     memcpy(node->before, node->memory.cells, sizeof(node->before));
 }
 
+// ---- What exiles excuse
+
+static bool takes_part(const struct node *node)
+{
+    return !node->left && !node->is_copy;
+}
+
+static bool is_exiled(const struct sim *sim, const struct kvs_uuid *node)
+{
+    for (int i = 0; i < sim->exiled_count; i++)
+        if (kvs_uuid_cmp(&sim->exiled[i], node) == 0)
+            return true;
+    return false;
+}
+
+void check_exiles(struct node *node)
+{
+    struct sim *sim = node->sim;
+    struct kvs_repl_view view;
+    kvs_repl_view(node->repl, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(node->repl, i, &member);
+        if (member.counted || is_exiled(sim, &member.record.node))
+            continue;
+        kvs_assert(sim->exiled_count < (int)KVS_ARRAY_SIZE(sim->exiled));
+        sim->exiled[sim->exiled_count++] = member.record.node;
+    }
+}
+
+static bool disk_holds(const struct disk *disk, int key, const struct kvs_version *version)
+{
+    const struct cell *cell = &disk->cells[key];
+    if (cell->present && model_cmp(&cell->version, version) == 0)
+        return true;
+    for (int i = 0; i < disk->deferred_count; i++)
+        if (disk->deferred[i].key == key && model_cmp(&disk->deferred[i].version, version) == 0)
+            return true;
+    return false;
+}
+
+// Did the node of this identity not count for a cluster: expired, or not one of it yet?
+static bool is_outside(const struct sim *sim, const struct kvs_uuid *node,
+                       const struct kvs_uuid *cluster)
+{
+    for (int i = 0; i < sim->node_count; i++)
+        if (kvs_uuid_cmp(&sim->nodes[i].disk.node, node) == 0 && !sim->nodes[i].is_copy &&
+            kvs_uuid_cmp(&sim->nodes[i].cluster, cluster) != 0)
+            return true;
+    return is_exiled(sim, node);
+}
+
+// Was the write made, or is it held, by somebody who did not count?
+static bool is_of_outside(const struct sim *sim, int key, const struct kvs_version *version,
+                          const struct kvs_uuid *cluster)
+{
+    if (is_outside(sim, &version->writer.node, cluster))
+        return true;
+    for (int i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        if (is_outside(sim, &node->disk.node, cluster) &&
+            (disk_holds(&node->disk, key, version) ||
+             (node->up && disk_holds(&node->memory, key, version)) ||
+             (node->has_backup && disk_holds(&node->backup, key, version))))
+            return true;
+    }
+    return false;
+}
+
+void check_written(struct node *node, int key, int write)
+{
+    struct model *model = &node->sim->model;
+    int deletion = model->forgotten[key] - 1;
+    struct model_write *written = &model->writes[key][write];
+    if (deletion >= 0 && is_outside(node->sim, &node->memory.node, &model->forgotten_by[key]) &&
+        model_cmp(&model->writes[key][deletion].version, &written->version) > 0)
+        written->outlived = deletion;
+}
+
+void check_forgotten(struct node *node, int key, const struct kvs_version *deletion)
+{
+    struct model *model = &node->sim->model;
+    int index = model_find(model, key, deletion);
+    kvs_assert(index >= 0);
+    if (model->forgotten[key] == 0 ||
+        model_cmp(deletion, &model->writes[key][model->forgotten[key] - 1].version) > 0) {
+        model->forgotten[key] = index + 1;
+        model->forgotten_by[key] = node->cluster;
+    }
+    for (int i = 0; i < model->count[key]; i++) {
+        struct model_write *write = &model->writes[key][i];
+        if (model_cmp(&write->version, deletion) >= 0)
+            continue;
+        if (model_has(&node->memory.received, key, i))
+            model_put(&node->memory.buried, key, i);
+        else if ((write->outlived < 0 ||
+                  model_cmp(deletion, &model->writes[key][write->outlived].version) > 0) &&
+                 is_of_outside(node->sim, key, &write->version, &node->cluster))
+            write->outlived = index;
+    }
+}
+
+// Does a node know, from what really came to it, that the write is dead?
+static bool is_buried(const struct sim *sim, int key, int write)
+{
+    for (int i = 0; i < sim->node_count; i++)
+        if (takes_part(&sim->nodes[i]) && model_has(&sim->nodes[i].memory.buried, key, write))
+            return true;
+    return false;
+}
+
+// Does the node, back from an exile, hold what somebody knows to be dead?
+static bool holds_dead(const struct node *node, int key)
+{
+    const struct cell *cell = &node->memory.cells[key];
+    return cell->present && is_exiled(node->sim, &node->memory.node) &&
+           is_buried(node->sim, key, model_find(&node->sim->model, key, &cell->version));
+}
+
+bool check_window(const struct node *a, const struct node *b, int key)
+{
+    const struct model *model = &a->sim->model;
+    for (int i = 0; i < model->count[key]; i++)
+        if (model->writes[key][i].outlived >= 0)
+            return true;
+    return holds_dead(a, key) || holds_dead(b, key);
+}
+
+// ---- After each step
+
 void check_step(struct node *node)
 {
     struct sim *sim = node->sim;
@@ -58,15 +188,11 @@ void check_removed(struct node *node, int key, const struct cell *cell, int64_t 
 
 void check_dropped(struct node *node, int key, const struct cell *cell)
 {
-    const struct model *model = &node->sim->model;
-    for (int i = 0; i < node->sim->node_count; i++) // expired long since
-        if (cell->version.expires_at != 0 &&
-            cell->version.expires_at <= node->sim->nodes[i].watermark_ms)
-            return;
-    for (int i = 0; i < model->count[key]; i++)
-        if (model_cmp(&model->writes[key][i].version, &cell->version) > 0)
-            return;
-    sim_fail(node->sim, "n%d drops k%02d, and nobody deleted it", node->index, key);
+    int write = model_find(&node->sim->model, key, &cell->version);
+    if (write < 0 || !model_is_over(&node->sim->model, key, &cell->version))
+        sim_fail(node->sim, "n%d drops k%02d, and nobody deleted it", node->index, key);
+    else
+        model_put(&node->memory.buried, key, write);
 }
 
 static void best_on_disk(const struct disk *disk, int key, const struct kvs_version **best)
@@ -114,11 +240,6 @@ void check_excuse(struct sim *sim, const struct disk *lost)
 
 // ---- At rest
 
-static bool takes_part(const struct node *node)
-{
-    return !node->left && !node->is_copy;
-}
-
 bool check_same(const struct node *a, const struct node *b, char *why, size_t why_size)
 {
     for (int k = 0; k < SIM_KEYS_MAX; k++) {
@@ -136,6 +257,54 @@ bool check_same(const struct node *a, const struct node *b, char *why, size_t wh
         return false;
     }
     return true;
+}
+
+// Has `a` all that `b` has?
+static bool has_all(const struct node *a, const struct node *b)
+{
+    const struct kvs_uuid *self = &a->memory.node;
+    struct kvs_seen_run missing;
+    for (size_t at = 0; kvs_seen_missing(&a->memory.seen, &b->memory.seen, &at, &missing);)
+        if (kvs_uuid_cmp(&missing.node, self) != 0 || missing.life != a->memory.life)
+            return false;
+    return kvs_seen_reach(&a->memory.seen, &b->memory.node, b->memory.life, 0) >=
+           b->memory.own_count;
+}
+
+static bool is_settled(const struct node *node, struct kvs_repl_view *ret_view)
+{
+    if (!node->up || node->is_copy || node->memory.deferred_count > 0)
+        return false;
+    kvs_repl_view(node->repl, ret_view);
+    return !ret_view->returning && !ret_view->bootstrapping &&
+           node->memory.purged_ms == ret_view->watermark_ms;
+}
+
+void check_equal(struct node *node)
+{
+    struct kvs_repl_view view;
+    if (!is_settled(node, &view))
+        return;
+    for (int i = 0; i < node->sim->node_count; i++) {
+        const struct node *other = &node->sim->nodes[i];
+        struct kvs_repl_view theirs;
+        if (other == node || kvs_fingerprint_eq(other->root, node->root) ||
+            !is_settled(other, &theirs) || theirs.watermark_ms != view.watermark_ms ||
+            kvs_uuid_cmp(&theirs.cluster.id, &view.cluster.id) != 0 || !has_all(node, other) ||
+            !has_all(other, node))
+            continue;
+        for (int k = 0; k < node->sim->knobs.keys; k++) {
+            const struct cell *a = &node->memory.cells[k];
+            const struct cell *b = &other->memory.cells[k];
+            bool same = a->present == b->present &&
+                        (!a->present || model_cmp(&a->version, &b->version) == 0);
+            if (!same && !check_window(node, other, k))
+                sim_fail(node->sim,
+                         "n%d and n%d have seen the same up to the same watermark, and differ in "
+                         "k%02d",
+                         node->index, i, k);
+        }
+    }
 }
 
 void check_trace_difference(const struct node *a, const struct node *b)
@@ -294,31 +463,23 @@ static void check_key(struct sim *sim, const struct node *node, int key)
         }
         for (int i = 0; i < sim->model.count[key]; i++) {
             const struct model_write *write = &sim->model.writes[key][i];
-            if (write->acked && model_cmp(&cell->version, &write->version) < 0 &&
-                !model_may_outlive(&sim->model, key, index, i, node->watermark_ms)) {
-                // docs/replication.md: what an exile may undo.
-                if (sim->revivals > 0) {
-                    sim->undone++;
-                    continue;
-                }
+            if (!write->acked || model_cmp(&cell->version, &write->version) >= 0)
+                continue;
+            bool buried = is_buried(sim, key, index);
+            if (!buried && model_may_outlive(&sim->model, key, index, i))
+                sim->undone++; // docs/replication.md: what an exile may undo
+            else
                 sim_fail(sim,
                          "at rest k%02d is at %" PRId64
                          ", older than the acknowledged %s at %" PRId64,
                          key, cell->version.timestamp - SIM_WALL_START_MS,
                          kvs_version_is_tombstone(&write->version) ? "deletion" : "write",
                          write->version.timestamp - SIM_WALL_START_MS);
-            }
         }
         return;
     }
     // Gone: deleted or expired by the winner, or by something newer that was never acknowledged.
-    for (int i = 0; winner && i < sim->model.count[key]; i++) {
-        const struct kvs_version *version = &sim->model.writes[key][i].version;
-        if (model_cmp(version, &winner->version) >= 0 &&
-            !kvs_version_is_visible(version, INT64_MAX))
-            return;
-    }
-    if (winner)
+    if (winner && !model_is_over(&sim->model, key, &winner->version))
         sim_fail(sim, "at rest the acknowledged write to k%02d at %" PRId64 " is lost", key,
                  winner->version.timestamp - SIM_WALL_START_MS);
 }

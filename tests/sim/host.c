@@ -237,7 +237,9 @@ void node_on_sync_done(struct node *node)
         if (node->run == run) {
             struct kvs_repl_event event = {.type = KVS_REPL_EVENT_COMMIT, .commit = done[i].commit};
             if (done[i].ack_key >= 0 && done[i].commit.err == 0) {
-                node->sim->model.writes[done[i].ack_key][done[i].ack_write].acked = true;
+                struct model_write *write =
+                    &node->sim->model.writes[done[i].ack_key][done[i].ack_write];
+                write->acked = write->real = true;
                 node->sim->acked++;
             }
             node_event(node, &event);
@@ -254,7 +256,7 @@ static void append_log(struct node *node, int key, const struct cell *cell)
         (struct log_entry){key, cell->version, cell->value};
 }
 
-static void write_locally(struct node *node, int key, const struct cell *from, int replaced)
+static void write_locally(struct node *node, int key, const struct cell *from)
 {
     struct disk *m = &node->memory;
     const struct cell *old = &m->cells[key];
@@ -271,14 +273,10 @@ static void write_locally(struct node *node, int key, const struct cell *from, i
     if (old->present && model_cmp(&next.version, &old->version) < 0)
         sim_fail(node->sim, "n%d: a write to k%02d lost against what its writer had seen",
                  node->index, key);
-    struct model_write write = {.version = next.version, .value = next.value, .replaced = replaced};
-    for (int i = 0; i < node->sim->model.count[key] && i < 256; i++) {
-        const struct kvs_version *earlier = &node->sim->model.writes[key][i].version;
-        if (kvs_seen_covers_version(&m->seen, earlier) ||
-            kvs_uuid_cmp(&earlier->writer.node, &m->node) == 0)
-            write.knew[i / 64] |= UINT64_C(1) << i % 64;
-    }
+    struct model_write write = {.version = next.version, .value = next.value};
     int index = model_add(&node->sim->model, key, &write);
+    model_put(&m->received, key, index);
+    check_written(node, key, index);
     sim_trace(node->sim, node, "%s k%02d at %" PRId64 " dot %u%s",
               kvs_version_is_tombstone(&next.version) ? "deletes" : "writes", key,
               next.version.timestamp - SIM_WALL_START_MS, m->own_count,
@@ -305,9 +303,8 @@ void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms)
         next.version.flags = KVS_VERSION_TOMBSTONE;
     else if (ttl_ms > 0)
         next.version.expires_at = sim_wall_ms(node) + ttl_ms;
-    int replaced = old->present ? model_find(&node->sim->model, key, &old->version) : -1;
     node->sim->writes++;
-    write_locally(node, key, &next, replaced);
+    write_locally(node, key, &next);
 }
 
 // ---- Versions from peers
@@ -342,6 +339,10 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
 #endif
     };
     enum kvs_verdict verdict = kvs_judge(&j);
+    int write = model_find(&node->sim->model, entry->key, &entry->version);
+    kvs_assert(write >= 0);
+    node->sim->model.writes[entry->key][write].real = true;
+    model_put(&node->memory.received, entry->key, write);
     struct cell next = {true, entry->version, entry->value};
     struct cell none = {0};
     sim_trace(node->sim, node, "k%02d at %" PRId64 ": %s%s", entry->key,
@@ -357,11 +358,16 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
         break;
     case KVS_VERDICT_REMOVE:
         check_removed(node, entry->key, &next, watermark_ms);
+        check_forgotten(node, entry->key, &entry->version);
         set_cell(node, entry->key, &none);
         break;
     case KVS_VERDICT_DEFER:
     case KVS_VERDICT_QUARANTINE:
         put_aside(node, entry);
+        break;
+    case KVS_VERDICT_IGNORE:
+        if (kvs_version_is_removable(&entry->version, watermark_ms))
+            check_forgotten(node, entry->key, &entry->version);
         break;
     default:
         break;
@@ -419,6 +425,7 @@ static void perform_purge(struct node *node, uint64_t token, int64_t watermark_m
         if (!cell->present || !kvs_version_is_removable(&cell->version, watermark_ms))
             continue;
         check_removed(node, k, cell, watermark_ms);
+        check_forgotten(node, k, &cell->version);
         sim_trace(node->sim, node, "forgets k%02d", k);
         node->sim->purged++;
         set_cell(node, k, &none);
@@ -658,44 +665,20 @@ static void check_said(struct node *node, struct kvs_slice bytes)
     kvs_assert(kvs_repl_message_decode(bytes, &arena, &m) == 0);
     if (m.head.type == KVS_MESSAGE_BATCH_ACK) {
         const struct kvs_seen_run *run = &m.batch_ack.run;
-        if (!kvs_seen_covers(&node->disk.seen, &run->node, run->life, m.batch_ack.seen_count))
+        if (kvs_seen_reach(&node->disk.seen, &run->node, run->life, 0) < m.batch_ack.seen_count)
             sim_fail(node->sim, "n%d acknowledged what is not on its disk", node->index);
     } else {
-        for (size_t i = 0; i < m.status.seen.count; i++) {
-            const struct kvs_seen_entry *e = &m.status.seen.entries[i];
-            if (kvs_uuid_cmp(&e->node, &node->disk.node) == 0 && e->life == node->disk.life
-                    ? e->count > node->disk.own_count
-                    : !e->settled &&
-                          !kvs_seen_covers(&node->disk.seen, &e->node, e->life, e->count))
+        struct kvs_seen_run missing;
+        for (size_t at = 0; kvs_seen_missing(&node->disk.seen, &m.status.seen, &at, &missing);)
+            if (kvs_uuid_cmp(&missing.node, &node->disk.node) != 0 ||
+                missing.life != node->disk.life || missing.to > node->disk.own_count)
                 sim_fail(node->sim, "n%d claims to have what is not on its disk", node->index);
-        }
         if (m.status.promise_ms > node->disk.clock_floor_ms)
             sim_fail(node->sim, "n%d gave a promise that it would forget", node->index);
         if (m.status.promise_ms > node->promised_ms)
             node->promised_ms = m.status.promise_ms;
     }
     kvs_arena_done(&arena);
-}
-
-// A version about to expire may be gone on one node already, if the other was away meanwhile.
-static bool only_expiring_differ(const struct node *node, const struct kvs_uuid *other)
-{
-    for (int i = 0; i < node->sim->node_count; i++) {
-        const struct node *peer = &node->sim->nodes[i];
-        if (kvs_uuid_cmp(&peer->disk.node, other) != 0)
-            continue;
-        for (int k = 0; k < SIM_KEYS_MAX; k++) {
-            const struct cell *a = &node->memory.cells[k];
-            const struct cell *b = &peer->memory.cells[k];
-            bool expiring = (!a->present || a->version.expires_at != 0) &&
-                            (!b->present || b->version.expires_at != 0);
-            bool same = a->present == b->present &&
-                        (!a->present || model_cmp(&a->version, &b->version) == 0);
-            if (!same && !expiring)
-                return false;
-        }
-    }
-    return true;
 }
 
 static void perform_notice(struct node *node, const struct kvs_repl_action *action)
@@ -721,14 +704,18 @@ static void perform_notice(struct node *node, const struct kvs_repl_action *acti
     sim->joins += kind == KVS_REPL_NOTICE_JOINED;
     if (kind == KVS_REPL_NOTICE_DIVERGED) {
         sim->divergences++;
+        const struct node *other = NULL;
         for (int i = 0; i < sim->node_count; i++)
             if (kvs_uuid_cmp(&sim->nodes[i].disk.node, &action->notice.node) == 0)
-                check_trace_difference(node, &sim->nodes[i]);
-        // After an exile, what one part revived another may have deleted and forgotten: a sync
-        // puts that right (docs/decisions/0021-unseen-versions-are-kept.md). Anything else is a
-        // bug.
-        if (sim->knobs.digest_bits >= 64 && sim->revivals == 0 && sim->returns == 0 &&
-            !only_expiring_differ(node, &action->notice.node))
+                other = &sim->nodes[i];
+        // After an exile, what one part took another may have deleted and forgotten: a sync puts
+        // that right. Anything else is a bug.
+        bool window = false;
+        for (int k = 0; k < sim->knobs.keys && other; k++)
+            window = window || check_window(node, other, k);
+        if (other)
+            check_trace_difference(node, other);
+        if (!window)
             sim_fail(sim, "n%d: equal seen and watermark, different roots", node->index);
     }
 }
@@ -815,6 +802,7 @@ void node_event(struct node *node, struct kvs_repl_event *event)
     event->now_ms = sim->now_ms;
     event->wall_ms = wall_ms;
     kvs_assert(kvs_repl_step(node->repl, event, &node->actions) == 0);
+    check_exiles(node);
     bool left = false;
     bool duplicate = false;
     for (size_t i = 0; i < node->actions.count && !sim->failed; i++) {
@@ -826,6 +814,7 @@ void node_event(struct node *node, struct kvs_repl_event *event)
         }
     }
     check_step(node);
+    check_equal(node);
     int64_t next_ms = node->actions.next_ms;
     if (node->tick_at_ms == 0 || next_ms < node->tick_at_ms) {
         node->tick_at_ms = next_ms;

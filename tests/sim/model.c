@@ -32,7 +32,10 @@ int model_add(struct model *model, int key, const struct model_write *write)
         if (!model->writes[key])
             abort();
     }
+    if (model->count[key] == MODEL_WRITES_MAX)
+        abort();
     model->writes[key][model->count[key]] = *write;
+    model->writes[key][model->count[key]].outlived = -1;
     return model->count[key]++;
 }
 
@@ -55,23 +58,29 @@ const struct model_write *model_winner(const struct model *model, int key)
     return winner;
 }
 
-bool model_knew(const struct model *model, int key, int later, int write)
+bool model_has(const struct model_set *set, int key, int write)
 {
-    return write < 256 && (model->writes[key][later].knew[write / 64] >> write % 64 & 1) != 0;
+    return (set->bits[key][write / 64] >> write % 64 & 1) != 0;
 }
 
-bool model_may_outlive(const struct model *model, int key, int value, int write,
-                       int64_t forgotten_ms)
+void model_put(struct model_set *set, int key, int write)
+{
+    set->bits[key][write / 64] |= UINT64_C(1) << write % 64;
+}
+
+bool model_may_outlive(const struct model *model, int key, int value, int write)
+{
+    int deletion = model->writes[key][value].outlived;
+    return deletion >= 0 && model_cmp(&model->writes[key][deletion].version,
+                                      &model->writes[key][write].version) >= 0;
+}
+
+bool model_is_over(const struct model *model, int key, const struct kvs_version *version)
 {
     for (int i = 0; i < model->count[key]; i++) {
-        const struct kvs_version *deletion = &model->writes[key][i].version;
-        bool removable =
-            (deletion->flags & KVS_VERSION_TOMBSTONE) != 0 || deletion->expires_at != 0;
-        int64_t end_ms =
-            deletion->expires_at > deletion->timestamp ? deletion->expires_at : deletion->timestamp;
-        if (removable && end_ms <= forgotten_ms &&
-            model_cmp(deletion, &model->writes[key][write].version) >= 0 &&
-            !model_knew(model, key, i, value))
+        const struct model_write *write = &model->writes[key][i];
+        if (write->real && model_cmp(&write->version, version) >= 0 &&
+            !kvs_version_is_visible(&write->version, INT64_MAX))
             return true;
     }
     return false;

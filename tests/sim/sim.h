@@ -32,15 +32,26 @@ enum {
 struct model_write {
     struct kvs_version version;
     uint64_t value;
-    int replaced;     // index of the write it was made over, -1: none
-    uint64_t knew[4]; // which earlier writes of the key its writer had seen, by index
-    bool acked;       // its client was told, and no disaster has excused its loss since
+    bool acked; // its client was told, and no disaster has excused its loss since
+    bool real;  // it was durable, or another node has received it
+    // The greatest deletion, by index, that was forgotten by a node that had never received this
+    // write, after someone who had it had stopped counting; -1: none.
+    int outlived;
+};
+
+// A set of writes of each key, by index.
+enum { MODEL_WRITES_MAX = 256 };
+struct model_set {
+    uint64_t bits[SIM_KEYS_MAX][MODEL_WRITES_MAX / 64];
 };
 
 struct model {
     struct model_write *writes[SIM_KEYS_MAX];
     int count[SIM_KEYS_MAX];
     int capacity[SIM_KEYS_MAX];
+    int forgotten[SIM_KEYS_MAX]; // the greatest deletion that any node forgot, by index + 1; 0:
+                                 // none
+    struct kvs_uuid forgotten_by[SIM_KEYS_MAX]; // the cluster that forgot it
 };
 
 void model_done(struct model *model);
@@ -51,12 +62,14 @@ int model_find(const struct model *model, int key,
                const struct kvs_version *version); // -1: unknown
 // The winner of all acknowledged writes of a key; NULL: none.
 const struct model_write *model_winner(const struct model *model, int key);
-// Had the writer of `later` seen `write`, dots and all?
-bool model_knew(const struct model *model, int key, int later, int write);
-// May `value` stand although `write`, which beats it, was acknowledged? Only if a deletion of both
-// has been forgotten whose writer never heard of `value`.
-bool model_may_outlive(const struct model *model, int key, int value, int write,
-                       int64_t forgotten_ms);
+bool model_has(const struct model_set *set, int key, int write);
+void model_put(struct model_set *set, int key, int write);
+// May `value` stand although `write`, which beats it, was acknowledged? docs/replication.md, "Away
+// for too long": only if a deletion no older than `write` was forgotten where nobody had received
+// `value`.
+bool model_may_outlive(const struct model *model, int key, int value, int write);
+// Is there a deletion, or a version that expires, that beats `version` and was real?
+bool model_is_over(const struct model *model, int key, const struct kvs_version *version);
 
 // ---- A node's disk
 
@@ -87,6 +100,9 @@ struct disk {
     struct log_entry deferred[SIM_DEFERRED_MAX];
     int deferred_count;
     struct kvs_seen seen;
+    // What really happened here, dot by dot, whatever the core believes.
+    struct model_set received;
+    struct model_set buried; // received, and a deletion that beats it was forgotten or dropped here
 };
 
 // A commit whose sync is still to come.
@@ -194,6 +210,8 @@ struct sim {
     // Result.
     uint64_t revivals; // never-seen versions from below the watermark that were taken
     uint64_t undone;   // what these beat although it was newer: deletions forgotten in an exile
+    struct kvs_uuid exiled[64]; // identities that somebody stopped counting
+    int exiled_count;
     bool failed;
     char failure[1024];
     // Counters.
@@ -241,6 +259,15 @@ bool check_same(const struct node *a, const struct node *b, char *why, size_t wh
 void check_trace_nodes(struct sim *sim);
 void check_trace_difference(const struct node *a, const struct node *b);
 void check_removed(struct node *node, int key, const struct cell *cell, int64_t upto_ms);
+// `deletion` is forgotten by the node: it will not beat what arrives from now on.
+void check_forgotten(struct node *node, int key, const struct kvs_version *deletion);
+void check_exiles(struct node *node); // whom has it stopped counting?
+// A write was made: perhaps by an exile who cannot know of a deletion that was forgotten before.
+void check_written(struct node *node, int key, int write);
+// INV-R4 over the whole cluster, after a step of `node`.
+void check_equal(struct node *node);
+bool check_window(const struct node *a, const struct node *b,
+                  int key); // may they differ in it for a while?
 void check_dropped(struct node *node, int key, const struct cell *cell);
 // `lost` has gone, or went back in time: what no other disk holds may be lost with it.
 void check_excuse(struct sim *sim, const struct disk *lost);

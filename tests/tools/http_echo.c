@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A server that answers every request at once, with the request's body or a fixed record: for
 // replaying raw requests against http and net alone, and for measuring what they cost.
-//     http_echo PORT [THREADS]        stops at end of input on stdin
+//     http_echo PORT [THREADS [CERT KEY]]     stops at end of input on stdin; with files it speaks
+//     TLS
 #include "net/net.h"
 
 #include <pthread.h>
@@ -39,13 +40,16 @@ static void *stop_at_end_of_input(void *arg)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: http_echo PORT [THREADS]\n");
+        fprintf(stderr, "usage: http_echo PORT [THREADS [CERT KEY]]\n");
         return 2;
     }
     struct kvs_net_options options = {
         .address = "127.0.0.1",
         .port = (uint16_t)atoi(argv[1]),
         .threads = argc > 2 ? (unsigned)atoi(argv[2]) : 1,
+        .tls = {.enabled = argc > 4,
+                .cert_file = argc > 4 ? argv[3] : NULL,
+                .key_file = argc > 4 ? argv[4] : NULL},
         .handler.handle = handle,
         .clock = kvs_clock_system(),
         .random = kvs_random_system(),

@@ -4,12 +4,13 @@
 #ifndef KVS_TESTS_UNIT_API_FAKE_NODE_H
 #define KVS_TESTS_UNIT_API_FAKE_NODE_H
 
+#include "base/assert.h"
 #include "node/audit.h"
-#include "node/node.h"
+#include "node/changes.h"
 
 #include <stdlib.h>
 
-enum { FAKE_KEYS_MAX = 2048, FAKE_VERSIONS_MAX = 8 };
+enum { FAKE_CHANGES_MAX = 8192, FAKE_KEYS_MAX = 2048, FAKE_VERSIONS_MAX = 8 };
 
 struct fake_version {
     struct kvs_version version;
@@ -30,16 +31,21 @@ struct kvs_node {
     int64_t default_ttl_ms;
     struct fake_key keys[FAKE_KEYS_MAX]; // in order
     size_t key_count;
+    struct kvs_change changes[FAKE_CHANGES_MAX]; // keys are those of `keys`
+    uint64_t change_count;
+    uint64_t oldest_change; // 0: all are kept
+    struct kvs_changes_wait *waiting;
     uint32_t walk; // that many keys, deleted but for one, stand for each
     // Faults.
     bool cold; // KVS_READ_CACHED answers KVS_ERR_AGAIN
     int read_err;
     int write_err;
     int status_err;
+    unsigned races; // as many writes that expect a version find that another was faster
     bool not_writable;
     enum kvs_node_mode mode;
     // What was asked.
-    size_t cached_reads, disk_reads;
+    size_t cached_reads, disk_reads, groups;
     struct kvs_write last_write; // shallow
 };
 
@@ -87,6 +93,7 @@ static void fake_node_done(struct kvs_node *node)
         free((void *)(uintptr_t)node->keys[i].key.data);
     }
     node->key_count = 0;
+    node->change_count = 0;
 }
 
 // ---- node/node.h
@@ -233,6 +240,8 @@ static void fake_add(struct kvs_node *node, struct fake_key *key, struct kvs_wri
         version.timestamp = key->versions[0].version.timestamp + 1;
     if (write->op == KVS_WRITE_DELETE)
         version.flags = KVS_VERSION_TOMBSTONE;
+    else if (ttl_ms == KVS_TTL_KEEP)
+        version.expires_at = key->versions[0].version.expires_at; // patches replace what is there
     else if (ttl_ms > 0)
         version.expires_at = now_ms + ttl_ms;
     char *copy = fake_copy(json);
@@ -241,6 +250,62 @@ static void fake_add(struct kvs_node *node, struct fake_key *key, struct kvs_wri
     memmove(&key->versions[1], &key->versions[0], key->count++ * sizeof(key->versions[0]));
     key->versions[0] = (struct fake_version){version, copy, json.size};
     write->version = version;
+    kvs_assert(node->change_count < FAKE_CHANGES_MAX);
+    node->changes[node->change_count++] = (struct kvs_change){.seq = node->change_count,
+                                                              .key = key->key,
+                                                              .timestamp = version.timestamp,
+                                                              .uuid = version.uuid,
+                                                              .flags = version.flags};
+}
+
+// ---- node/changes.h
+
+struct kvs_changes_bounds kvs_node_changes_bounds(struct kvs_node *node)
+{
+    return (struct kvs_changes_bounds){node->oldest_change ? node->oldest_change : 1,
+                                       node->change_count};
+}
+
+int kvs_node_changes(struct kvs_node *node, const struct kvs_grant *grant,
+                     const struct kvs_changes_query *query, enum kvs_read_mode mode,
+                     uint64_t *ret_since, bool *ret_more)
+{
+    uint64_t since = query->since;
+    uint32_t walked = 0;
+    bool wanted = true;
+    int err = fake_read_begins(node, mode);
+    if (!err && !grant)
+        err = KVS_ERR_FORBIDDEN;
+    if (since > node->change_count || since + 1 < kvs_node_changes_bounds(node).oldest)
+        err = KVS_ERR_GONE;
+    for (; !err && since < node->change_count; since++) {
+        const struct kvs_change *change = &node->changes[since];
+        if (walked++ == query->walk_max && query->walk_max > 0)
+            break;
+        if (kvs_slice_starts_with(change->key, query->prefix))
+            wanted = query->visit(query->ctx, change);
+        if (!wanted)
+            break;
+    }
+    *ret_since = since;
+    *ret_more = since < node->change_count;
+    return err;
+}
+
+void kvs_node_changes_wait(struct kvs_node *node, struct kvs_changes_wait *wait, uint64_t since)
+{
+    if (node->change_count > since)
+        kvs_executor_post(wait->executor, &wait->task);
+    else
+        node->waiting = wait; // one at a time
+}
+
+bool kvs_node_changes_unwait(struct kvs_node *node, struct kvs_changes_wait *wait)
+{
+    bool waits = node->waiting == wait;
+    if (waits)
+        node->waiting = NULL;
+    return waits;
 }
 
 static int fake_apply(struct kvs_node *node, struct kvs_write *write)
@@ -249,7 +314,9 @@ static int fake_apply(struct kvs_node *node, struct kvs_write *write)
         return node->write_err ? node->write_err : KVS_ERR_FORBIDDEN;
     struct fake_key *key = fake_find(node, write->key, NULL);
     struct fake_version *current = fake_visible(node, key);
-    if (!fake_condition_holds(write, current))
+    bool raced = write->condition == KVS_CONDITION_UUIDS && node->races > 0;
+    node->races -= raced;
+    if (raced || !fake_condition_holds(write, current))
         return KVS_ERR_PRECONDITION;
     struct kvs_slice json = write->json;
     if (write->op == KVS_WRITE_DELETE && !current)
@@ -267,11 +334,28 @@ static int fake_apply(struct kvs_node *node, struct kvs_write *write)
     return 0;
 }
 
-void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+static void fake_write(struct kvs_node *node, struct kvs_write *write)
 {
     write->err = fake_apply(node, write);
     node->last_write = *write;
+    struct kvs_changes_wait *waiting = write->err ? NULL : node->waiting;
+    if (waiting) {
+        node->waiting = NULL;
+        kvs_executor_post(waiting->executor, &waiting->task);
+    }
     kvs_executor_post(write->executor, &write->done);
+}
+
+void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count)
+{
+    node->groups++;
+    for (size_t i = 0; i < count; i++)
+        fake_write(node, &writes[i]);
+}
+
+void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
+{
+    kvs_node_write_group(node, write, 1);
 }
 
 // ---- No audit log: its routes are tested over a real node.
@@ -292,6 +376,11 @@ void kvs_node_audit(struct kvs_node *node, struct kvs_write *write)
 void kvs_node_audit_lost(struct kvs_node *node)
 {
     (void)node;
+}
+
+void kvs_node_audit_note(struct kvs_node *node, const struct kvs_audit_event *event, int outcome)
+{
+    (void)node, (void)event, (void)outcome;
 }
 
 int kvs_node_audit_visit(struct kvs_node *node, const struct kvs_grant *grant, uint64_t seq,

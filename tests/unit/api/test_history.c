@@ -196,6 +196,20 @@ static void a_history_is_read_on_a_worker(void **state)
 
 #ifndef KVS_TEST_REAL_NODE
 
+static void the_loser_of_a_conflict_is_marked_and_can_be_restored(void **state)
+{
+    struct api_fixture *f = *state;
+    put_many(f, "/kv/a", 2);
+    f->node->keys[0].versions[1].version.flags |= KVS_VERSION_CONFLICT_LOSER;
+    assert_int_equal(api_get(f, "/api/data/a/history"), 200);
+    assert_contains(api_body(f), ",\"conflict\":true}]");
+    assert_int_equal(api_get(f, "/api/data/a/history/1"), 200);
+    assert_null(strstr(api_body(f), "conflict"));
+    assert_int_equal(api_get(f, "/api/data/a/history/2"), 200);
+    assert_contains(api_body(f), ",\"conflict\":true}");
+    assert_int_equal(api_post(f, "/api/data/a/history/2/restore"), 200);
+}
+
 static void a_failing_disk_is_told(void **state)
 {
     struct api_fixture *f = *state;
@@ -241,6 +255,7 @@ int main(void)
         api_test(without_the_feature_its_routes_do_not_exist),
         api_test(a_history_is_read_on_a_worker),
 #ifndef KVS_TEST_REAL_NODE
+        api_test(the_loser_of_a_conflict_is_marked_and_can_be_restored),
         api_test(a_failing_disk_is_told),
         api_test(a_history_beyond_its_limit_is_413_but_readable_one_by_one),
 #endif

@@ -54,7 +54,7 @@ static int check(const char *text, struct answerer *answerer, struct kvs_message
     *answerer = (struct answerer){.answer = text};
     listen_on_loopback(answerer);
     assert_int_equal(pthread_create(&answerer->thread, NULL, answer, answerer), 0);
-    int err = kvs_health_check(answerer->address, "kvs.example:80", 60000, ret_message);
+    int err = kvs_health_check(answerer->address, "kvs.example:80", NULL, 60000, ret_message);
     assert_int_equal(pthread_join(answerer->thread, NULL), 0);
     (void)close(answerer->fd);
     return err;
@@ -89,7 +89,8 @@ static void says_that_nobody_listens(void **state)
     struct kvs_message message;
     listen_on_loopback(&answerer);
     (void)close(answerer.fd);
-    assert_int_equal(kvs_health_check(answerer.address, "x", 60000, &message), KVS_ERR_UNREACHABLE);
+    assert_int_equal(kvs_health_check(answerer.address, "x", NULL, 60000, &message),
+                     KVS_ERR_UNREACHABLE);
     assert_non_null(strstr(message.text, answerer.address));
 }
 
@@ -99,7 +100,8 @@ static void refuses_what_is_no_address(void **state)
     struct kvs_message message;
     static const char *const addresses[] = {"", ":80", "127.0.0.1", "[]:80"};
     for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
-        assert_int_equal(kvs_health_check(addresses[i], "x", 60000, &message), KVS_ERR_INVALID);
+        assert_int_equal(kvs_health_check(addresses[i], "x", NULL, 60000, &message),
+                         KVS_ERR_INVALID);
 }
 
 int main(void)

@@ -30,7 +30,8 @@ struct harness {
     struct kvs_http_exchange *pending;
     size_t response_size; // of a body of x; 0: echo, or "ok"
     int response_status;  // 0: 200
-    int last_status;      // as the access hook saw it
+    struct kvs_http_tls last_tls;
+    int last_status; // as the access hook saw it
     uint64_t last_body_size;
     char last_method[32];
     char last_path[64];
@@ -111,6 +112,7 @@ static inline void harness_finished(void *ctx, const struct kvs_http_access *acc
     struct harness *h = ctx;
     h->finished++;
     h->last_status = access->status;
+    h->last_tls = *access->tls;
     h->last_body_size = access->response_body_size;
     (void)snprintf(h->last_method, sizeof(h->last_method), "%.*s", KVS_SLICE_FMT(access->method));
     (void)snprintf(h->last_path, sizeof(h->last_path), "%.*s", KVS_SLICE_FMT(access->path));

@@ -519,6 +519,43 @@ static void refuses_connections_beyond_the_limit_politely(void **state)
     harness_done(&h);
 }
 
+static void tells_plain_clients_of_a_tls_port(void **state)
+{
+    (void)state;
+    struct harness h = {0};
+    harness_init(&h);
+    kvs_http_conn_refuse_plain(h.conn);
+    harness_flush(&h);
+    assert_int_equal(harness_status(&h), 400);
+    assert_true(harness_wrote(&h, "this port speaks TLS: use https://"));
+    assert_true(kvs_http_conn_is_over(h.conn));
+    assert_false(h.last_tls.on);
+    harness_done(&h);
+}
+
+static void hands_on_what_tls_says_of_the_client(void **state)
+{
+    (void)state;
+    struct harness h = {.defer = true};
+    harness_init(&h);
+    const struct kvs_http_tls tls = {
+        .on = true, .client_cert_asked = true, .client_cert_verified = true};
+    kvs_http_conn_set_tls(h.conn, &tls);
+    for (int i = 0; i < 2; i++) { // of every request of the connection
+        harness_send(&h, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_true(h.pending->request.tls.on && h.pending->request.tls.client_cert_verified);
+        harness_answer(&h, h.pending);
+        kvs_http_conn_run(h.conn);
+        harness_flush(&h);
+        assert_true(h.last_tls.client_cert_verified);
+    }
+    harness_connect(&h); // and of no other's
+    harness_send(&h, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_false(h.pending->request.tls.on || h.pending->request.tls.client_cert_verified);
+    harness_answer(&h, h.pending);
+    harness_done(&h);
+}
+
 static void serves_only_allowed_hosts(void **state)
 {
     (void)state;
@@ -660,6 +697,8 @@ int main(void)
         cmocka_unit_test(does_not_time_out_a_handler),
         cmocka_unit_test(resets_a_client_that_does_not_read),
         cmocka_unit_test(refuses_connections_beyond_the_limit_politely),
+        cmocka_unit_test(tells_plain_clients_of_a_tls_port),
+        cmocka_unit_test(hands_on_what_tls_says_of_the_client),
         cmocka_unit_test(serves_only_allowed_hosts),
         cmocka_unit_test(names_the_client_behind_trusted_proxies),
         cmocka_unit_test(names_the_setting_that_is_no_network),

@@ -9,7 +9,8 @@
 #include "server/access_log.h"
 
 // The line that `access` makes, "" when none.
-static const char *line_of(enum kvs_access_log which, int status, int64_t duration_ms)
+static const char *line_over(const struct kvs_http_tls *tls, enum kvs_access_log which, int status,
+                             int64_t duration_ms)
 {
     static char text[2000];
     char path[] = "/tmp/kvs-test-log-XXXXXX";
@@ -22,6 +23,7 @@ static const char *line_of(enum kvs_access_log which, int status, int64_t durati
         .path = KVS_SLICE("/kv/a"),
         .client_address = KVS_SLICE("192.0.2.7"),
         .request_id = "r-1",
+        .tls = tls,
         .status = status,
         .duration_ns = duration_ms * 1000000,
         .request_body_size = 3,
@@ -34,6 +36,12 @@ static const char *line_of(enum kvs_access_log which, int status, int64_t durati
     (void)close(fd);
     (void)unlink(path);
     return text;
+}
+
+static const char *line_of(enum kvs_access_log which, int status, int64_t duration_ms)
+{
+    static const struct kvs_http_tls plain;
+    return line_over(&plain, which, status, duration_ms);
 }
 
 static void errors_are_the_failed_and_the_slow(void **state)
@@ -71,12 +79,28 @@ static void tells_who_asked_for_what_and_how_it_went(void **state)
     assert_non_null(strstr(line, "\"slow\":true"));
 }
 
+static void tells_of_client_certificates_where_they_are_asked_for(void **state)
+{
+    (void)state;
+    struct kvs_http_tls tls = {.on = true};
+    assert_null(strstr(line_over(&tls, KVS_ACCESS_LOG_ALL, 200, 5), "client_cert"));
+    tls.client_cert_asked = true;
+    tls.client_cert_problem = "none was presented";
+    assert_non_null(strstr(line_over(&tls, KVS_ACCESS_LOG_ALL, 200, 5),
+                           "\"client_cert\":\"none was presented\""));
+    tls.client_cert_verified = true;
+    tls.client_cert_problem = NULL;
+    assert_non_null(
+        strstr(line_over(&tls, KVS_ACCESS_LOG_ALL, 200, 5), "\"client_cert\":\"verified\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_are_the_failed_and_the_slow),
         cmocka_unit_test(all_and_off_mean_what_they_say),
         cmocka_unit_test(tells_who_asked_for_what_and_how_it_went),
+        cmocka_unit_test(tells_of_client_certificates_where_they_are_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node as a member of its cluster: what it takes to replicate, and what it knows of its peers.
+// Thread-safe.
+#ifndef KVS_NODE_CLUSTER_H
+#define KVS_NODE_CLUSTER_H
+
+#include "node/node.h"
+#include "repl/repl.h"
+
+// All times in milliseconds. Everything pointed to outlives the node.
+struct kvs_cluster_options {
+    const char *address; // host:port, as peers reach this node
+    const char *const *seeds;
+    size_t seed_count;
+    bool push;
+    int64_t probe_interval_ms, suspect_timeout_ms;
+    int64_t gossip_min_ms, gossip_max_ms;
+    int64_t sync_interval_ms, catchup_interval_ms;
+    int64_t status_interval_ms;  // peers tell each other what they have seen
+    int64_t promise_interval_ms; // how often deletions may be forgotten
+    int64_t skew_max_ms;
+    int64_t bootstrap_max_age_ms;
+    int64_t throttle_delay_ms, fetch_delay_ms;
+    // Hands a message to a peer's address, soon and perhaps: never blocks, copies the bytes. Called
+    // on the replica's thread.
+    void (*send)(void *ctx, struct kvs_slice address, struct kvs_slice message);
+    // This process must end: another one has its identity, or the node has left the cluster. Called
+    // once, on the replica's thread.
+    void (*stop)(void *ctx, const char *reason);
+    void *ctx;
+    struct kvs_executor *workers; // for reads that may take a while; NULL: the replica's thread
+};
+
+// Is the node replicating at all? Everything below needs it.
+bool kvs_node_is_clustered(const struct kvs_node *node);
+
+// A message from an authenticated peer; copied. Dropped when too many wait.
+void kvs_node_peer_message(struct kvs_node *node, struct kvs_slice message);
+
+// This node is reached at `address` from now on; copied.
+void kvs_node_set_address(struct kvs_node *node, const char *address);
+
+// From here on peers are told that this node pauses, and nothing more is sent.
+void kvs_node_pause(struct kvs_node *node);
+
+struct kvs_member_info {
+    struct kvs_uuid node;
+    char name[KVS_REPL_NAME_MAX + 1];
+    char address[KVS_REPL_ADDRESS_MAX + 1];
+    int64_t joined_timestamp;
+    enum kvs_member_state state;
+    int64_t last_seen_ms;    // Unix; 0 never
+    int64_t state_age_ms;    // since when it is in this state
+    int64_t clock_offset_ms; // the member's clock minus ours
+    int64_t synced_age_ms;   // since this node last agreed with it fully; -1 never
+    uint64_t lag;            // our writes it has not acknowledged
+    bool self;
+};
+
+// Calls `visit` for this node and each member, in the order of their names.
+KVS_MUST_CHECK int kvs_node_members(struct kvs_node *node,
+                                    void (*visit)(void *ctx, const struct kvs_member_info *info),
+                                    void *ctx);
+size_t kvs_node_alive_count(struct kvs_node *node); // this node included; 1 when alone
+
+// Announces this node's leave; the options' `stop` is called when it is done.
+void kvs_node_leave(struct kvs_node *node);
+// Takes a member out of the cluster. KVS_ERR_NOT_FOUND; KVS_ERR_CONFLICT: it is alive.
+KVS_MUST_CHECK int kvs_node_remove_member(struct kvs_node *node, const struct kvs_uuid *member);
+
+#endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What replication needs to know about what is stored, kept by the commit thread beside the
+// versions: the digest, where dots lie in the log, which dots have been seen, which versions wait
+// until they are due. Without clustering there is none.
+//
+// `lock` guards the digest and the dots between the commit thread, which changes them when a group
+// has been committed, and readers. It is never held over a sync. Everything else is the commit
+// thread's own.
+#ifndef KVS_NODE_LEDGER_H
+#define KVS_NODE_LEDGER_H
+
+#include "node/dots.h"
+#include "node/tagged.h"
+#include "repl/seen.h"
+
+#include <pthread.h>
+
+struct kvs_ledger {
+    struct kvs_node *node;
+    pthread_mutex_t lock;
+    struct kvs_digest *digest;
+    struct kvs_digest_key key;
+    struct kvs_dots dots;
+    uint32_t life;
+    struct kvs_seen seen; // as stored; this life's own writes are in the commit state instead
+    bool seen_changed;    // by the group under way
+    int64_t purged_ms;    // INT64_MIN: not known yet
+    uint32_t deferred_count;
+    _Atomic int64_t deferred_first_ms; // INT64_MAX: none
+    bool checkpointed;                 // the store holds a checkpoint that is still good
+    struct kvs_buf scrub_cursor;
+};
+
+// Reads `seen` and what is deferred; begins a new life. The digest follows with
+// kvs_ledger_open_digest.
+KVS_MUST_CHECK int kvs_ledger_new(struct kvs_node *node, struct kvs_ledger **ret_ledger);
+void kvs_ledger_free(struct kvs_ledger *ledger); // NULL is fine
+
+// From the checkpoint and the log behind it, or from all records.
+KVS_MUST_CHECK int kvs_ledger_open_digest(struct kvs_ledger *ledger,
+                                          const struct kvs_digest_key *key);
+// Commit thread: from all records, under `key`.
+KVS_MUST_CHECK int kvs_ledger_rekey(struct kvs_ledger *ledger, const struct kvs_digest_key *key);
+// Commit thread, at its end: keeps the digest for the next start.
+KVS_MUST_CHECK int kvs_ledger_checkpoint(struct kvs_ledger *ledger);
+// Commit thread: the store was resumed, and may hold more than was told.
+KVS_MUST_CHECK int kvs_ledger_reload(struct kvs_ledger *ledger);
+
+// The store's current versions, for the digest.
+struct kvs_digest_source kvs_ledger_source(struct kvs_ledger *ledger);
+// A record's item. `version` is whole; `json` is empty for a tombstone.
+struct kvs_digest_sum kvs_ledger_item(const struct kvs_ledger *ledger, struct kvs_slice key,
+                                      const struct kvs_version *version, struct kvs_slice json);
+// The same for a cached record, whose writer is a number.
+struct kvs_digest_sum kvs_ledger_item_of(const struct kvs_ledger *ledger,
+                                         const struct kvs_record *record);
+
+// Commit thread: the effect has been committed.
+void kvs_ledger_note(struct kvs_ledger *ledger, const struct kvs_effect *effect);
+// Commit thread: changes before `log_floor` have gone from the log.
+void kvs_ledger_trim(struct kvs_ledger *ledger, uint64_t log_floor);
+// Any thread: where in the log the dots behind `writer_seq` are to be looked for.
+bool kvs_ledger_find_dot(struct kvs_ledger *ledger, uint32_t writer_id, uint64_t writer_seq,
+                         uint64_t *ret_log_seq);
+// Commit thread, when it has time: cuts and joins blocks of the digest.
+void kvs_ledger_maintain(struct kvs_ledger *ledger);
+struct kvs_fingerprint kvs_ledger_root(struct kvs_ledger *ledger);
+
+// Any thread: the fingerprint and the parts of a range of tagged keys.
+KVS_MUST_CHECK int kvs_ledger_range(struct kvs_ledger *ledger, struct kvs_slice first,
+                                    struct kvs_slice end, struct kvs_fingerprint *ret_fingerprint);
+KVS_MUST_CHECK int kvs_ledger_split(struct kvs_ledger *ledger, struct kvs_slice first,
+                                    struct kvs_slice end, uint32_t parts, kvs_digest_part_fn *visit,
+                                    void *visit_ctx);
+
+// ---- In the store (META): put into the batch of the group
+
+KVS_MUST_CHECK int kvs_ledger_put_seen(struct kvs_ledger *ledger, struct kvs_store_batch *batch);
+// A removal is not in the log: the checkpoint is no longer good.
+void kvs_ledger_spoil_checkpoint(struct kvs_ledger *ledger, struct kvs_store_batch *batch);
+
+#endif

@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real nodes on real stores in one process, joined by a network that a test can cut: the core, the
+// commit thread and everything between them, without a socket.
+#include "tests/unit/node/fixture.h"
+
+#include "node/cluster.h"
+#include "node/ledger.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+enum { NODES = 3, PATIENCE_MS = 20000 };
+
+struct cluster;
+
+struct peer {
+    struct cluster *cluster;
+    int index;
+    struct tempdir dir;
+    char address[16];
+    char name[8];
+    const char *seeds[1];
+    struct kvs_cluster_options cluster_options;
+    struct kvs_node_options options;
+    struct kvs_node *node; // NULL: down; guarded by the cluster's lock
+    _Atomic int stops;
+};
+
+struct cluster {
+    struct test_clock clock;
+    struct kvs_metrics *metrics;
+    pthread_rwlock_t lock;
+    bool cut[NODES][NODES]; // from, to
+    struct peer peers[NODES];
+};
+
+static void on_send(void *ctx, struct kvs_slice address, struct kvs_slice message)
+{
+    struct peer *from = ctx;
+    struct cluster *c = from->cluster;
+    (void)pthread_rwlock_rdlock(&c->lock);
+    for (int i = 0; i < NODES; i++) {
+        struct peer *to = &c->peers[i];
+        if (to->node && !c->cut[from->index][i] &&
+            kvs_slice_eq(address, kvs_slice_from_str(to->address)))
+            kvs_node_peer_message(to->node, message);
+    }
+    (void)pthread_rwlock_unlock(&c->lock);
+}
+
+static void on_stop(void *ctx, const char *reason)
+{
+    struct peer *peer = ctx;
+    (void)reason;
+    atomic_fetch_add(&peer->stops, 1);
+}
+
+static void up(struct cluster *c, int index)
+{
+    struct peer *peer = &c->peers[index];
+    struct kvs_message message = {{0}};
+    struct kvs_node *node = NULL;
+    if (kvs_node_open(&peer->options, &node, &message) != 0)
+        fail_msg("%s", message.text);
+    (void)pthread_rwlock_wrlock(&c->lock);
+    peer->node = node;
+    (void)pthread_rwlock_unlock(&c->lock);
+}
+
+static void down(struct cluster *c, int index)
+{
+    struct peer *peer = &c->peers[index];
+    (void)pthread_rwlock_wrlock(&c->lock);
+    struct kvs_node *node = peer->node;
+    peer->node = NULL;
+    (void)pthread_rwlock_unlock(&c->lock);
+    kvs_node_close(node);
+}
+
+static void cut(struct cluster *c, int a, int b, bool is_cut)
+{
+    (void)pthread_rwlock_wrlock(&c->lock);
+    c->cut[a][b] = is_cut;
+    c->cut[b][a] = is_cut;
+    (void)pthread_rwlock_unlock(&c->lock);
+}
+
+static void init_peer(struct cluster *c, int index)
+{
+    struct peer *peer = &c->peers[index];
+    peer->cluster = c;
+    peer->index = index;
+    tempdir_init(&peer->dir);
+    (void)snprintf(peer->address, sizeof(peer->address), "n%d:1", index);
+    (void)snprintf(peer->name, sizeof(peer->name), "n%d", index);
+    peer->seeds[0] = c->peers[0].address;
+    peer->cluster_options = (struct kvs_cluster_options){
+        .address = peer->address,
+        .seeds = peer->seeds,
+        .seed_count = index == 0 ? 0 : 1,
+        .push = true,
+        .probe_interval_ms = 200,
+        .suspect_timeout_ms = 1000,
+        .gossip_min_ms = 500,
+        .gossip_max_ms = 1000,
+        .sync_interval_ms = 1000,
+        .catchup_interval_ms = 500,
+        .status_interval_ms = 100,
+        .promise_interval_ms = 200,
+        .skew_max_ms = 60000,
+        .bootstrap_max_age_ms = INT64_C(1) << 40,
+        .send = on_send,
+        .stop = on_stop,
+        .ctx = peer,
+    };
+    peer->options = (struct kvs_node_options){
+        .data_dir = peer->dir.path,
+        .node_id = peer->name,
+        .durability = KVS_DURABILITY_ASYNC,
+        .revisions = 3,
+        .tombstone_retention_ms = TEST_RETENTION_MS,
+        .clock = &c->clock.base,
+        .random = kvs_random_system(),
+        .metrics = c->metrics,
+        .cluster = &peer->cluster_options,
+    };
+}
+
+// The core's monotonic time is the real one; the wall clock is the test's.
+static int64_t real_mono_ms(const struct kvs_clock *clock)
+{
+    (void)clock;
+    return kvs_clock_mono_ms(kvs_clock_system());
+}
+
+static int setup(void **state)
+{
+    struct cluster *c = calloc(1, sizeof(*c));
+    assert_non_null(c);
+    c->clock.base = (struct kvs_clock){test_clock_read, real_mono_ms, test_clock_mono_ns};
+    atomic_store(&c->clock.wall_ms, INT64_C(1700000000000));
+    assert_int_equal(kvs_metrics_new(&c->metrics), 0);
+    (void)pthread_rwlock_init(&c->lock, NULL);
+    for (int i = 0; i < NODES; i++)
+        init_peer(c, i);
+    *state = c;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct cluster *c = *state;
+    for (int i = 0; i < NODES; i++)
+        down(c, i);
+    for (int i = 0; i < NODES; i++)
+        tempdir_done(&c->peers[i].dir);
+    kvs_metrics_free(c->metrics);
+    (void)pthread_rwlock_destroy(&c->lock);
+    free(c);
+    return 0;
+}
+
+// ---- Acting and looking
+
+static int try_write(struct cluster *c, int index, struct kvs_write *write)
+{
+    return kvs_node_write_wait(c->peers[index].node, write);
+}
+
+static struct kvs_version put_at(struct cluster *c, int index, const char *key, const char *json)
+{
+    struct kvs_write write = make_write(KVS_WRITE_PUT, key, json);
+    assert_int_equal(try_write(c, index, &write), 0);
+    return write.version;
+}
+
+static void delete_at(struct cluster *c, int index, const char *key)
+{
+    struct kvs_write write = make_write(KVS_WRITE_DELETE, key, NULL);
+    assert_int_equal(try_write(c, index, &write), 0);
+}
+
+static bool holds(struct cluster *c, int index, const char *key, const char *json)
+{
+    struct kvs_record *record = NULL;
+    int err = kvs_node_get(c->peers[index].node, kvs_auth_open_grant(), kvs_slice_from_str(key),
+                           KVS_READ_DISK, &record);
+    bool same = json ? err == 0 && kvs_slice_eq(kvs_record_json(record), kvs_slice_from_str(json))
+                     : err == KVS_ERR_NOT_FOUND;
+    kvs_record_unref(record);
+    return same;
+}
+
+// What a node holds, deletions included, as bytes.
+static bool dump_one(void *ctx, const struct kvs_current *current)
+{
+    struct kvs_buf *out = ctx;
+    kvs_buf_append_slice(out, current->tagged);
+    kvs_buf_append(out, &current->version.timestamp, sizeof(current->version.timestamp));
+    kvs_buf_append(out, current->version.uuid.bytes, sizeof(current->version.uuid.bytes));
+    kvs_buf_append_char(out, (char)(current->version.flags & KVS_VERSION_TOMBSTONE));
+    kvs_buf_append_slice(out, current->json);
+    kvs_buf_append_char(out, '\n');
+    return true;
+}
+
+static void dump(struct cluster *c, int index, struct kvs_buf *out)
+{
+    kvs_buf_clear(out);
+    assert_int_equal(kvs_node_each_current(c->peers[index].node, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY,
+                                           dump_one, out),
+                     0);
+    assert_int_equal(out->err, 0);
+}
+
+static bool same_data(struct cluster *c, int a, int b)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf x = KVS_BUF_INIT(256 << 20);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf y = KVS_BUF_INIT(256 << 20);
+    dump(c, a, &x);
+    dump(c, b, &y);
+    return kvs_slice_eq(kvs_buf_slice(&x), kvs_buf_slice(&y));
+}
+
+static bool same_root(struct cluster *c, int a, int b)
+{
+    return kvs_fingerprint_eq(kvs_ledger_root(c->peers[a].node->ledger),
+                              kvs_ledger_root(c->peers[b].node->ledger));
+}
+
+#define WAIT_FOR(condition)                                                                        \
+    do {                                                                                           \
+        int64_t until_ = kvs_clock_mono_ms(kvs_clock_system()) + PATIENCE_MS;                      \
+        while (!(condition)) {                                                                     \
+            if (kvs_clock_mono_ms(kvs_clock_system()) > until_)                                    \
+                fail_msg("never came true: %s", #condition);                                       \
+            (void)usleep(1000);                                                                    \
+        }                                                                                          \
+    } while (0)
+
+static void wait_for_equal(struct cluster *c, int a, int b)
+{
+    WAIT_FOR(same_root(c, a, b) && same_data(c, a, b));
+}
+
+static bool is_normal(struct cluster *c, int index)
+{
+    struct kvs_node_status status;
+    assert_int_equal(kvs_node_status(c->peers[index].node, &status), 0);
+    return status.mode == KVS_NODE_NORMAL;
+}
+
+static void form(struct cluster *c, int count)
+{
+    for (int i = 0; i < count; i++)
+        up(c, i);
+    for (int i = 0; i < count; i++)
+        WAIT_FOR(is_normal(c, i) && kvs_node_alive_count(c->peers[i].node) == (size_t)count);
+}
+
+// ---- Tests
+
+static void a_write_reaches_every_node(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 3);
+    put_at(c, 0, "a", "1");
+    put_at(c, 1, "b", "2");
+    put_at(c, 2, "\x01user/1", "3");
+    for (int i = 0; i < 3; i++)
+        WAIT_FOR(holds(c, i, "a", "1") && holds(c, i, "b", "2") && holds(c, i, "\x01user/1", "3"));
+    delete_at(c, 2, "a");
+    for (int i = 0; i < 3; i++)
+        WAIT_FOR(holds(c, i, "a", NULL));
+    wait_for_equal(c, 0, 1);
+    wait_for_equal(c, 1, 2);
+}
+
+static void an_empty_node_reads_everything_and_then_opens(void **state)
+{
+    struct cluster *c = *state;
+    up(c, 0);
+    WAIT_FOR(is_normal(c, 0));
+    for (int i = 0; i < 3000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        put_at(c, 0, key, "{\"some\":\"value\"}");
+    }
+    delete_at(c, 0, "k7");
+    up(c, 1);
+    struct kvs_write write = make_write(KVS_WRITE_PUT, "early", "1");
+    int err = try_write(c, 1, &write); // syncing, unless it was quick
+    assert_true(err == KVS_ERR_SYNCING || err == 0);
+    WAIT_FOR(is_normal(c, 1));
+    wait_for_equal(c, 0, 1);
+    assert_true(holds(c, 1, "k2999", "{\"some\":\"value\"}"));
+    assert_true(holds(c, 1, "k7", NULL));
+}
+
+static void a_node_that_was_down_catches_up(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    put_at(c, 0, "before", "1");
+    wait_for_equal(c, 0, 1);
+    down(c, 1);
+    for (int i = 0; i < 2000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%d", i % 700);
+        put_at(c, 0, key, "2");
+    }
+    delete_at(c, 0, "before");
+    up(c, 1);
+    wait_for_equal(c, 0, 1);
+    assert_true(holds(c, 1, "before", NULL));
+    put_at(c, 1, "after", "3"); // a new life writes on
+    WAIT_FOR(holds(c, 0, "after", "3"));
+}
+
+static void both_sides_of_a_cut_keep_their_writes(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 3);
+    cut(c, 0, 1, true);
+    cut(c, 0, 2, true);
+    put_at(c, 0, "left", "1");
+    put_at(c, 1, "right", "2");
+    put_at(c, 0, "both", "\"left\"");
+    atomic_fetch_add(&c->clock.wall_ms, 1);
+    put_at(c, 2, "both", "\"right\"");
+    WAIT_FOR(kvs_node_alive_count(c->peers[0].node) == 1);
+    cut(c, 0, 1, false);
+    cut(c, 0, 2, false);
+    for (int i = 0; i < 3; i++)
+        WAIT_FOR(holds(c, i, "left", "1") && holds(c, i, "right", "2") &&
+                 holds(c, i, "both", "\"right\""));
+    wait_for_equal(c, 0, 1);
+    wait_for_equal(c, 0, 2);
+}
+
+static bool find_loser(void *ctx, uint32_t number, const struct kvs_version *version,
+                       struct kvs_slice json)
+{
+    (void)number;
+    (void)json;
+    *(int *)ctx += (version->flags & KVS_VERSION_CONFLICT_LOSER) != 0;
+    return true;
+}
+
+static int count_losers(struct cluster *c, int index, const char *key)
+{
+    int losers = 0;
+    uint32_t count = 0;
+    assert_int_equal(kvs_node_history(c->peers[index].node, kvs_auth_open_grant(),
+                                      kvs_slice_from_str(key), KVS_READ_DISK, find_loser, &losers,
+                                      &count),
+                     0);
+    return losers;
+}
+
+static void a_tie_is_decided_alike_and_its_loser_is_kept(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    cut(c, 0, 1, true);
+    put_at(c, 0, "tie", "\"elder\""); // the clock stands still: one timestamp
+    put_at(c, 1, "tie", "\"younger\"");
+    cut(c, 0, 1, false);
+    struct kvs_writer elder = c->peers[0].node->identity.self;
+    struct kvs_writer younger = c->peers[1].node->identity.self;
+    if (elder.joined_timestamp < younger.joined_timestamp)
+        WAIT_FOR(holds(c, 0, "tie", "\"elder\"") && holds(c, 1, "tie", "\"elder\""));
+    wait_for_equal(c, 0, 1);
+    WAIT_FOR(count_losers(c, 0, "tie") == 1 && count_losers(c, 1, "tie") == 1);
+    assert_true(kvs_metrics_counter(c->metrics, KVS_METRIC_CONFLICTS) >= 1);
+}
+
+static void two_nodes_with_data_that_meet_lose_nothing(void **state)
+{
+    struct cluster *c = *state;
+    up(c, 0);
+    c->peers[1].cluster_options.seed_count = 0;
+    up(c, 1);
+    WAIT_FOR(is_normal(c, 0) && is_normal(c, 1));
+    put_at(c, 0, "a", "1");
+    put_at(c, 1, "b", "2");
+    down(c, 1);
+    c->peers[1].cluster_options.seed_count = 1;
+    up(c, 1);
+    wait_for_equal(c, 0, 1);
+    assert_true(holds(c, 0, "b", "2"));
+    assert_true(holds(c, 1, "a", "1"));
+}
+
+static bool count_one(void *ctx, const struct kvs_current *current)
+{
+    (void)current;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+static size_t count_records(struct cluster *c, int index)
+{
+    size_t count = 0;
+    assert_int_equal(kvs_node_each_current(c->peers[index].node, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY,
+                                           count_one, &count),
+                     0);
+    return count;
+}
+
+static void deletions_are_forgotten_when_all_have_them(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    put_at(c, 0, "gone", "1");
+    put_at(c, 0, "stays", "1");
+    struct kvs_write expiring = make_write(KVS_WRITE_PUT, "expires", "1");
+    expiring.ttl_ms = 1000;
+    assert_int_equal(try_write(c, 0, &expiring), 0);
+    delete_at(c, 0, "gone");
+    wait_for_equal(c, 0, 1);
+    assert_int_equal(count_records(c, 1), 3);
+    down(c, 1); // one is away: nothing may go
+    atomic_fetch_add(&c->clock.wall_ms, TEST_RETENTION_MS / 2);
+    assert_int_equal(kvs_node_housekeep(c->peers[0].node), 0);
+    assert_int_equal(count_records(c, 0), 3);
+    up(c, 1);
+    WAIT_FOR(is_normal(c, 1));
+    // Past the retention in steps that a cluster would see: each is well below it.
+    for (int i = 0; i < 8; i++) {
+        atomic_fetch_add(&c->clock.wall_ms, TEST_RETENTION_MS / 4);
+        (void)usleep(300000);
+    }
+    WAIT_FOR(count_records(c, 0) == 1 && count_records(c, 1) == 1);
+    assert_true(holds(c, 0, "stays", "1"));
+    wait_for_equal(c, 0, 1);
+}
+
+static void a_version_from_the_future_waits(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    // The writer's clock is ten minutes ahead for one write.
+    cut(c, 0, 1, true);
+    atomic_fetch_add(&c->clock.wall_ms, 600000);
+    put_at(c, 0, "ahead", "1");
+    atomic_fetch_sub(&c->clock.wall_ms, 600000);
+    cut(c, 0, 1, false);
+    put_at(c, 0, "marker", "1");
+    WAIT_FOR(holds(c, 1, "marker", "1"));
+    assert_true(holds(c, 1, "ahead", NULL));
+    down(c, 1); // it is on the disk
+    up(c, 1);
+    atomic_fetch_add(&c->clock.wall_ms, 600000);
+    WAIT_FOR(holds(c, 1, "ahead", "1"));
+    wait_for_equal(c, 0, 1);
+}
+
+static void damage(struct cluster *c, int index, const char *key)
+{
+    struct kvs_node *node = c->peers[index].node;
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    struct kvs_store_iter *iter = kvs_store_iter_new(node->store, KVS_FAMILY_DATA, &options);
+    kvs_store_iter_seek(iter, kvs_slice_from_str(key));
+    assert_true(kvs_store_iter_valid(iter));
+    struct kvs_store_batch *batch = kvs_store_batch_new(node->store);
+    kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_store_iter_key(iter), KVS_SLICE("damaged"));
+    kvs_store_iter_free(iter);
+    assert_int_equal(kvs_store_write(node->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+}
+
+static void a_damaged_record_is_repaired_from_a_peer(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    put_at(c, 0, "a", "\"good\"");
+    wait_for_equal(c, 0, 1);
+    down(c, 1);
+    up(c, 1); // nothing cached
+    WAIT_FOR(kvs_node_alive_count(c->peers[1].node) == 2);
+    damage(c, 1, "a");
+    assert_false(holds(c, 1, "a", "\"good\"")); // found
+    WAIT_FOR(holds(c, 1, "a", "\"good\""));     // and mended
+    assert_true(kvs_metrics_counter(c->metrics, KVS_METRIC_REPAIRED_RECORDS) >= 1);
+    wait_for_equal(c, 0, 1);
+}
+
+static void a_copied_directory_is_told_to_stop(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    put_at(c, 1, "a", "1");
+    wait_for_equal(c, 0, 1);
+    down(c, 1);
+    char command[256];
+    (void)snprintf(command, sizeof(command), "cp -r %s/. %s/", c->peers[1].dir.path,
+                   c->peers[2].dir.path);
+    assert_int_equal(system(command), 0);
+    up(c, 1);
+    WAIT_FOR(kvs_node_alive_count(c->peers[0].node) == 2);
+    up(c, 2);
+    WAIT_FOR(atomic_load(&c->peers[2].stops) == 1);
+    assert_int_equal(atomic_load(&c->peers[1].stops), 0);
+}
+
+static void a_leaving_node_says_so(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    put_at(c, 1, "a", "1");
+    kvs_node_leave(c->peers[1].node);
+    WAIT_FOR(atomic_load(&c->peers[1].stops) == 1);
+    WAIT_FOR(kvs_node_alive_count(c->peers[0].node) == 1);
+    assert_true(holds(c, 0, "a", "1"));
+    struct kvs_write late = make_write(KVS_WRITE_PUT, "late", "1");
+    assert_int_equal(try_write(c, 1, &late), KVS_ERR_SHUTDOWN); // nobody would ever get it
+    down(c, 1);
+    up(c, 1); // whoever starts it again wants it back
+    WAIT_FOR(kvs_node_alive_count(c->peers[0].node) == 2);
+    wait_for_equal(c, 0, 1);
+}
+
+static void many_writers_end_with_one_state(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 3);
+    struct kvs_random_seeded random;
+    kvs_random_seeded_init(&random, 42);
+    for (int i = 0; i < 6000; i++) {
+        char key[16];
+        char json[16];
+        int at = (int)kvs_random_below(&random.base, 3);
+        (void)snprintf(key, sizeof(key), "k%d", (int)kvs_random_below(&random.base, 400));
+        (void)snprintf(json, sizeof(json), "%d", i);
+        if (i % 1000 == 500)
+            cut(c, 1, 2, true);
+        if (i % 1000 == 999)
+            cut(c, 1, 2, false);
+        if (i % 7 == 0)
+            atomic_fetch_add(&c->clock.wall_ms, 1);
+        if (kvs_random_below(&random.base, 5) == 0) {
+            struct kvs_write write = make_write(KVS_WRITE_DELETE, key, NULL);
+            int err = try_write(c, at, &write);
+            assert_true(err == 0 || err == KVS_ERR_NOT_FOUND);
+        } else {
+            put_at(c, at, key, json);
+        }
+    }
+    wait_for_equal(c, 0, 1);
+    wait_for_equal(c, 1, 2);
+    assert_int_equal(kvs_metrics_counter(c->metrics, KVS_METRIC_DIVERGENCES), 0);
+    assert_int_equal(kvs_metrics_counter(c->metrics, KVS_METRIC_DIGEST_MISMATCHES), 0);
+    for (int i = 0; i < 3; i++) { // the checkpoint, and the log behind it, give the same digest
+        down(c, i);
+        up(c, i);
+    }
+    wait_for_equal(c, 0, 1);
+    wait_for_equal(c, 1, 2);
+    assert_int_equal(kvs_metrics_counter(c->metrics, KVS_METRIC_DIVERGENCES), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_write_reaches_every_node),
+        TEST(an_empty_node_reads_everything_and_then_opens),
+        TEST(a_node_that_was_down_catches_up),
+        TEST(both_sides_of_a_cut_keep_their_writes),
+        TEST(a_tie_is_decided_alike_and_its_loser_is_kept),
+        TEST(two_nodes_with_data_that_meet_lose_nothing),
+        TEST(deletions_are_forgotten_when_all_have_them),
+        TEST(a_version_from_the_future_waits),
+        TEST(a_damaged_record_is_repaired_from_a_peer),
+        TEST(a_copied_directory_is_told_to_stop),
+        TEST(a_leaving_node_says_so),
+        TEST(many_writers_end_with_one_state),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
