@@ -61,10 +61,12 @@ struct kvs_client_options {
     uint32_t timeout_ms;         // for each call, connecting included; 0: 30 s
     size_t answer_size_max;      // bytes; 0: 64 MiB
     // For https://, PEM files. They are read at each connection, so that renewed ones are used.
-    bool tls_skip_verify;      // accept any certificate: for tests only
-    const char *tls_ca_file;   // what a node's certificate is checked against; NULL: the system's
-    const char *tls_cert_file; // the client's own, where a node asks for one; NULL: none
-    const char *tls_key_file;  // of that; NULL: it is in the same file
+    bool tls_skip_verify;       // accept any certificate: for tests only
+    const char *tls_ca_file;    // what a node's certificate is checked against; NULL: the system's
+    const char *tls_cert_file;  // the client's own, where a node asks for one; NULL: none
+    const char *tls_key_file;   // of that; NULL: it is in the same file
+    const char *const *headers; // "Name: value", sent with every request; NULL: none
+    size_t header_count;
 };
 
 struct kvs_client;
@@ -148,21 +150,21 @@ enum kvs_client_code kvs_client_list(struct kvs_client *client,
                                      struct kvs_client_listing *ret_listing,
                                      struct kvs_client_error *ret_error);
 
-// ---- Routes that have no call of their own
-
-struct kvs_client_answer {
+struct kvs_client_response {
     int http_status;
     const char *body; // NUL behind it
     size_t body_size;
-    void *memory; // owns `body`
+    void *memory;
 };
-void kvs_client_answer_done(struct kvs_client_answer *answer);
+void kvs_client_response_done(struct kvs_client_response *response);
 
-// Sends `method` to `target`, an encoded path with its query ("/api/audit?limit=10"), with a JSON
-// body (NULL: none). Answers outside 2xx are errors, as with the other calls.
+// Any request of the API that has no function of its own. `target` is path and query, encoded.
+// `body` NULL: none; `content_type` NULL: application/json. An answer outside of 2xx is an error,
+// as everywhere.
 enum kvs_client_code kvs_client_request(struct kvs_client *client, const char *method,
-                                        const char *target, const char *body, size_t body_size,
-                                        struct kvs_client_answer *ret_answer,
+                                        const char *target, const char *content_type,
+                                        const char *body, size_t body_size,
+                                        struct kvs_client_response *ret_response,
                                         struct kvs_client_error *ret_error);
 
 #ifdef __cplusplus

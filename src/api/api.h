@@ -6,6 +6,7 @@
 #ifndef KVS_API_API_H
 #define KVS_API_API_H
 
+#include "auth/auth.h"
 #include "auth/peer.h"
 #include "codec/http.h"
 #include "node/node.h"
@@ -18,6 +19,10 @@ struct kvs_api_options {
     struct kvs_metrics *metrics;   // NULL: as with metrics_enabled off
     struct kvs_log *log;           // may be NULL
     const struct kvs_clock *clock; // the node's
+    struct kvs_random *random;
+    struct kvs_auth *auth;               // NULL: as with auth_enabled off
+    const char *cluster_secret;          // what peers prove themselves with
+    const char *cluster_secret_previous; // "" = none
     const char *node_id;
     const char *version;
     size_t max_json_size;          // bytes of one stored value, without insignificant white space

@@ -6,6 +6,7 @@
 #define KVS_API_API_INTERNAL_H
 
 #include "api/api.h"
+#include "auth/crypto.h"
 
 // ---- Routes (router.c)
 
@@ -13,14 +14,6 @@ struct kvs_api_call;
 // Ends with kvs_api_finish, or starts something that will.
 typedef void kvs_api_handler_fn(struct kvs_api_call *call);
 
-enum kvs_route_scope {
-    KVS_SCOPE_OPEN,
-    KVS_SCOPE_READ,
-    KVS_SCOPE_WRITE,
-    KVS_SCOPE_DELETE,
-    KVS_SCOPE_ADMIN_AUDIT_READ,
-    KVS_SCOPE_PEER,
-};
 enum kvs_route_permission {
     KVS_PERMISSION_NONE,
     KVS_PERMISSION_READ,
@@ -32,7 +25,8 @@ enum kvs_route_body {
     KVS_BODY_VALUE,
     KVS_BODY_PATCH,
     KVS_BODY_BATCH,
-    KVS_BODY_MESSAGES
+    KVS_BODY_MESSAGES,
+    KVS_BODY_ACCOUNT,
 };
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
@@ -40,12 +34,13 @@ enum kvs_route_feature {
     KVS_FEATURE_METRICS,
     KVS_FEATURE_AUDIT,
     KVS_FEATURE_CLUSTER,
+    KVS_FEATURE_AUTH,
 };
 
 struct kvs_route {
     enum kvs_http_method method;
     const char *pattern;
-    enum kvs_route_scope scope;
+    enum kvs_scope scope;
     enum kvs_route_permission permission;
     enum kvs_route_body body;
     const char *audit;
@@ -68,11 +63,18 @@ enum kvs_route_index {
     KVS_ROUTE_COUNT
 };
 
-// A pattern taken apart: head [{key} | {prefix} '/'] tail [{n}] end, and what its row says of
-// audit.
+// A pattern taken apart: head [{key} | {prefix} '/' | {uuid} | {hash}] tail [{n}] end, and what its
+// row says of audit.
 struct kvs_route_shape {
-    enum { KVS_SHAPE_EXACT, KVS_SHAPE_KEY, KVS_SHAPE_PREFIX, KVS_SHAPE_NUMBER } kind;
+    enum {
+        KVS_SHAPE_EXACT,
+        KVS_SHAPE_KEY,
+        KVS_SHAPE_PREFIX,
+        KVS_SHAPE_SEGMENT,
+        KVS_SHAPE_NUMBER,
+    } kind;
     bool has_number;
+    bool has_alias;        // "/auth/…" instead of "/api/…" will do
     struct kvs_slice head; // before the wildcard; EXACT: everything
     struct kvs_slice tail; // KEY: "/history" or "/history/"
     struct kvs_slice end;  // behind {n}
@@ -85,6 +87,7 @@ struct kvs_route_match {
     enum { KVS_MATCH_KEYLESS, KVS_MATCH_KEY, KVS_MATCH_PREFIX } what;
     struct kvs_slice rest;   // raw {key}, or {prefix} with the '/' behind it
     struct kvs_slice number; // raw {n}
+    struct kvs_slice id;     // raw {uuid} or {hash}
     bool has_action;         // the audit log knows the route
     enum kvs_audit_action action;
     unsigned allowed; // without a route: bits of the methods the path has; 0 = unknown path
@@ -100,12 +103,15 @@ struct kvs_api {
     struct kvs_api_options options;
     int64_t started_ms; // monotonic
     struct kvs_route_shape shapes[KVS_ROUTE_COUNT];
-    struct kvs_api_peers *peers; // NULL: clustering is off
+    struct kvs_api_peers *peers;           // NULL: clustering is off
+    uint8_t cursor_key[KVS_SEAL_KEY_SIZE]; // the same on every node
 };
 
 // Writes the answer into the response, or returns an error. With KVS_READ_CACHED it must not block:
 // it returns KVS_ERR_AGAIN instead, before it has written anything.
 typedef int kvs_api_read_fn(struct kvs_api_call *call, enum kvs_read_mode mode);
+
+enum kvs_api_limit { KVS_LIMIT_NONE, KVS_LIMIT_REQUESTS, KVS_LIMIT_LOGIN };
 
 // Lives in the exchange's arena.
 struct kvs_api_call {
@@ -113,10 +119,14 @@ struct kvs_api_call {
     struct kvs_http_exchange *exchange;
     const struct kvs_route *route;
     const struct kvs_grant *grant;
-    struct kvs_slice key;    // decoded {key}, valid; or {prefix}/, unchecked, may be empty
-    struct kvs_slice number; // raw {n}
-    struct kvs_slice detail; // of the error, for people
-    bool has_action;         // in the audit log
+    struct kvs_slice key;     // decoded {key}, valid; or {prefix}/, unchecked, may be empty
+    struct kvs_slice number;  // raw {n}
+    struct kvs_slice id;      // raw {uuid} or {hash}
+    struct kvs_slice detail;  // of the error, for people
+    enum kvs_api_limit limit; // that the request was counted by
+    uint32_t remaining;       // … and what it left
+    int64_t retry_after_s;    // of a refusal
+    bool has_action;          // in the audit log
     enum kvs_audit_action action;
     bool audited;                 // the audit log has the request, or never will
     void *input;                  // the handler's own parameters, in the arena
@@ -152,6 +162,17 @@ void kvs_api_audit_describe(const struct kvs_api_call *call, struct kvs_audit_ev
 void kvs_api_audit_note(struct kvs_api_call *call);
 // kvs_api_finish's: true when the request is recorded first and finished afterwards.
 bool kvs_api_audit_first(struct kvs_api_call *call, int err);
+// ---- Access (access.c)
+
+// The nodes' own protocol, which sees to its credentials itself (peer.c).
+static inline bool kvs_api_is_between_peers(const struct kvs_route *route)
+{
+    return route->scope == KVS_SCOPE_PEER && route->feature == KVS_FEATURE_CLUSTER;
+}
+// Sets the call's grant. 0, or the error to answer with: nothing else of the request is looked at.
+KVS_MUST_CHECK int kvs_api_authorize(struct kvs_api_call *call);
+// The headers that tell of the rate limit; behind the response's own, with the error it answers.
+void kvs_api_append_limit(struct kvs_api_call *call, int err);
 
 // ---- Problems (problem.c)
 
@@ -266,7 +287,10 @@ void kvs_api_append_validators(struct kvs_buf *headers, const struct kvs_version
 
 // An opaque, URL-safe cursor that stands for `key`, and back. KVS_ERR_INVALID.
 void kvs_api_cursor_append(struct kvs_buf *out, struct kvs_slice key);
-KVS_MUST_CHECK int kvs_api_cursor_parse(struct kvs_arena *arena, struct kvs_slice cursor,
+// The same for a key that the caller may not be allowed to know: sealed when accounts are on.
+void kvs_api_cursor_append_sealed(struct kvs_api_call *call, struct kvs_buf *out,
+                                  struct kvs_slice key);
+KVS_MUST_CHECK int kvs_api_cursor_parse(struct kvs_api_call *call, struct kvs_slice cursor,
                                         struct kvs_slice *ret_key);
 
 // The OpenAPI document, generated at build time from openapi.yaml.

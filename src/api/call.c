@@ -13,6 +13,7 @@ enum {
     BATCH_BODY_MAX = 16 * 1024 * 1024, // or as large as one value may be
     IGNORED_BODY_MAX = 1024,           // for routes that take none
     STRANGER_BODY_MAX = 64 * 1024,     // for peers' messages whose signature is not right
+    ACCOUNT_BODY_MAX = 1024 * 1024,
 };
 
 int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api)
@@ -25,6 +26,9 @@ int kvs_api_new(const struct kvs_api_options *options, struct kvs_api **ret_api)
     api->options = *options;
     api->started_ms = kvs_clock_mono_ms(options->clock);
     kvs_route_shapes_init(api->shapes);
+    if (options->auth)
+        kvs_auth_derive(kvs_slice_from_str(options->cluster_secret), "cursor key 1",
+                        api->cursor_key, sizeof(api->cursor_key));
     int err = options->peer_auth ? kvs_api_peers_new(options, &api->peers) : 0;
     if (err) {
         free(api);
@@ -51,6 +55,8 @@ size_t kvs_api_body_limit(const struct kvs_api *api, const struct kvs_http_reque
     if (match.route && match.route->body == KVS_BODY_MESSAGES)
         return kvs_peer_verify_head(api->options.peer_auth, request) ? KVS_FRAMES_BODY_MAX
                                                                      : STRANGER_BODY_MAX;
+    if (match.route && match.route->body == KVS_BODY_ACCOUNT)
+        return ACCOUNT_BODY_MAX;
     size_t value_max = api->options.max_json_size + BODY_SLACK;
     if (match.route && match.route->body == KVS_BODY_BATCH && value_max < BATCH_BODY_MAX)
         return BATCH_BODY_MAX;
@@ -98,7 +104,10 @@ void kvs_api_finish(struct kvs_api_call *call, int err)
         if (detail.size == 0)
             detail = kvs_slice_from_str(kvs_api_default_detail(err));
         kvs_api_problem(response, kvs_err_http_status(err), detail);
+        if (err == KVS_ERR_UNAUTHORIZED && !call->peer)
+            kvs_http_response_header(response, "WWW-Authenticate", KVS_SLICE("Bearer"));
     }
+    kvs_api_append_limit(call, err);
     if (call->peer)
         kvs_api_peer_sign(call);
     kvs_http_finish(call->exchange);
@@ -199,6 +208,7 @@ static void refuse(struct kvs_api_call *call, const struct kvs_route_match *matc
 static int decode_key(struct kvs_api_call *call, const struct kvs_route_match *match)
 {
     call->number = match->number;
+    call->id = match->id;
     if (match->what == KVS_MATCH_KEYLESS)
         return 0;
     int err = kvs_percent_decode(&call->exchange->arena, match->rest, &call->key);
@@ -230,10 +240,12 @@ void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
         refuse(call, &match);
         return;
     }
-    int err = decode_key(call, &match);
+    int err = kvs_api_authorize(call);
+    if (!err)
+        err = decode_key(call, &match);
     if (err)
         kvs_api_finish(call, err);
-    else if (match.route->scope == KVS_SCOPE_PEER)
+    else if (kvs_api_is_between_peers(match.route))
         kvs_api_peer_admit(call);
     else
         match.route->handler(call);

@@ -15,7 +15,7 @@ enum {
     // A page ends, even an empty one: deleted keys must not keep a worker busy for minutes.
     KEYS_WALKED_MAX = 100000,
     PREFIX_SIZE_MAX = KVS_KEY_SIZE_MAX + 1,
-    CURSOR_SIZE_MAX = 2 * PREFIX_SIZE_MAX,
+    CURSOR_SIZE_MAX = 2 * PREFIX_SIZE_MAX + 64,
     PREFIXES_BYTES_MAX = 8 * 1024 * 1024, // above 1000 prefixes, every byte of them escaped
 };
 
@@ -112,7 +112,7 @@ static bool visit_pair(void *ctx, struct kvs_slice key, const struct kvs_version
 static void pause_at(void *ctx, struct kvs_slice key)
 {
     struct page *page = ctx;
-    kvs_api_cursor_append(&page->next, key);
+    kvs_api_cursor_append_sealed(page->call, &page->next, key); // it may be hidden from the caller
 }
 
 static bool scan_is_empty(const struct kvs_node_scan *scan)
@@ -184,7 +184,7 @@ static int read_cursor(struct kvs_api_call *call, const struct kvs_api_param *pa
     if (!param->found)
         return 0;
     struct kvs_slice key = KVS_SLICE_EMPTY;
-    int err = kvs_api_cursor_parse(&call->exchange->arena, param->value, &key);
+    int err = kvs_api_cursor_parse(call, param->value, &key);
     if (err && err != KVS_ERR_INVALID)
         return err;
     if (err || !kvs_slice_starts_with(key, scan->prefix) || kvs_slice_cmp(key, scan->first) < 0 ||

@@ -31,6 +31,10 @@ const char *kvs_api_default_detail(int err)
     case KVS_ERR_BUSY:
     case KVS_ERR_NOMEM:
         return "This node is overloaded: try again in a moment.";
+    case KVS_ERR_UNAUTHORIZED:
+        return "Unauthorized: give a token in an Authorization: Bearer header";
+    case KVS_ERR_FORBIDDEN:
+        return "The permissions of this key, or your token's scopes, do not allow it.";
     case KVS_ERR_PRECONDITION:
         return "The record is not in the state that If-Match or If-None-Match asked for: read it "
                "again and decide anew.";

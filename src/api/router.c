@@ -26,6 +26,10 @@ static struct kvs_route_shape shape_of(const char *pattern)
         shape.kind = KVS_SHAPE_PREFIX;
         return shape;
     }
+    if (strcmp(brace, "{uuid}") == 0 || strcmp(brace, "{hash}") == 0) {
+        shape.kind = KVS_SHAPE_SEGMENT;
+        return shape;
+    }
     bool has_key = strncmp(brace, "{key}", 5) == 0;
     kvs_assert(has_key || strncmp(brace, "{n}", 3) == 0);
     shape.kind = has_key ? KVS_SHAPE_KEY : KVS_SHAPE_NUMBER;
@@ -46,6 +50,8 @@ void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT]
         struct kvs_slice action = kvs_slice_from_str(routes[i].audit);
         shapes[i].has_action = action.size > 0;
         kvs_assert(action.size == 0 || kvs_audit_action_parse(action, &shapes[i].action));
+        shapes[i].has_alias = kvs_slice_starts_with(shapes[i].head, KVS_SLICE("/api/users")) ||
+                              kvs_slice_starts_with(shapes[i].head, KVS_SLICE("/api/tokens"));
     }
 }
 
@@ -69,14 +75,30 @@ static bool cut_segment(struct kvs_slice *text, struct kvs_slice *ret_segment)
     return ret_segment->size > 0;
 }
 
+static const struct kvs_slice alias = {"/auth", 5};
+
+static struct kvs_slice behind(struct kvs_slice text, size_t size)
+{
+    return kvs_slice(text.data + size, text.size - size);
+}
+
 static bool shape_matches(const struct kvs_route_shape *shape, struct kvs_slice path,
                           struct kvs_route_match *match)
 {
+    struct kvs_slice head = shape->head;
+    if (shape->has_alias && kvs_slice_starts_with(path, alias)) {
+        path = behind(path, alias.size);
+        head = behind(head, sizeof("/api") - 1);
+    }
     if (shape->kind == KVS_SHAPE_EXACT)
-        return kvs_slice_eq(path, shape->head);
-    if (!kvs_slice_starts_with(path, shape->head))
+        return kvs_slice_eq(path, head);
+    if (!kvs_slice_starts_with(path, head))
         return false;
-    match->rest = kvs_slice(path.data + shape->head.size, path.size - shape->head.size);
+    match->rest = behind(path, head.size);
+    if (shape->kind == KVS_SHAPE_SEGMENT) {
+        match->id = match->rest;
+        return match->id.size > 0 && !memchr(match->id.data, '/', match->id.size);
+    }
     if (shape->kind == KVS_SHAPE_PREFIX) {
         match->what = KVS_MATCH_PREFIX;
         return match->rest.size == 0 || kvs_slice_ends_with(match->rest, KVS_SLICE("/"));
@@ -102,6 +124,8 @@ static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feat
         return api->options.audit;
     case KVS_FEATURE_CLUSTER:
         return api->options.peer_auth;
+    case KVS_FEATURE_AUTH:
+        return api->options.auth != NULL;
     case KVS_FEATURE_ALWAYS:
         break;
     }

@@ -49,57 +49,60 @@ void kvs_api_append_validators(struct kvs_buf *headers, const struct kvs_version
 
 // ---- Cursors: base64url, without padding, of a format byte and the key to go on with.
 
-enum { CURSOR_FORMAT = 1 };
-
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+enum {
+    CURSOR_PLAIN = 1,
+    CURSOR_SEALED = 2, // the key is encrypted
+    CURSOR_KEY_SIZE_MAX = KVS_KEY_SIZE_MAX + 1,
+    CURSOR_BYTES_MAX = 1 + CURSOR_KEY_SIZE_MAX + KVS_SEAL_OVERHEAD,
+};
 
 void kvs_api_cursor_append(struct kvs_buf *out, struct kvs_slice key)
 {
-    uint32_t bits = CURSOR_FORMAT;
-    int count = 8;
-    for (size_t i = 0; i <= key.size; i++) {
-        for (; count >= 6; count -= 6)
-            kvs_buf_append_char(out, digits[bits >> (count - 6) & 63]);
-        if (i == key.size)
-            break;
-        bits = bits << 8 | (unsigned char)key.data[i];
-        count += 8;
-    }
-    if (count > 0)
-        kvs_buf_append_char(out, digits[bits << (6 - count) & 63]);
+    char bytes[1 + CURSOR_KEY_SIZE_MAX];
+    kvs_assert(key.size <= CURSOR_KEY_SIZE_MAX);
+    bytes[0] = CURSOR_PLAIN;
+    memcpy(bytes + 1, key.data, key.size);
+    kvs_base64url_append(out, kvs_slice(bytes, 1 + key.size));
 }
 
-static int digit_value(char c)
+void kvs_api_cursor_append_sealed(struct kvs_api_call *call, struct kvs_buf *out,
+                                  struct kvs_slice key)
 {
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
+    char bytes[CURSOR_BYTES_MAX];
+    if (!call->api->options.auth) {
+        kvs_api_cursor_append(out, key);
+        return;
+    }
+    kvs_assert(key.size <= CURSOR_KEY_SIZE_MAX);
+    bytes[0] = CURSOR_SEALED;
+    kvs_auth_seal(call->api->cursor_key, key, bytes + 1);
+    kvs_base64url_append(out, kvs_slice(bytes, 1 + key.size + KVS_SEAL_OVERHEAD));
 }
 
-int kvs_api_cursor_parse(struct kvs_arena *arena, struct kvs_slice cursor,
+static int unseal(struct kvs_api_call *call, struct kvs_slice sealed, struct kvs_slice *ret_key)
+{
+    if (!call->api->options.auth || sealed.size <= KVS_SEAL_OVERHEAD)
+        return KVS_ERR_INVALID;
+    char *key = kvs_api_alloc(call, sealed.size);
+    if (!key)
+        return KVS_ERR_NOMEM;
+    *ret_key = kvs_slice(key, sealed.size - KVS_SEAL_OVERHEAD);
+    return kvs_auth_unseal(call->api->cursor_key, sealed, key) ? 0 : KVS_ERR_INVALID;
+}
+
+int kvs_api_cursor_parse(struct kvs_api_call *call, struct kvs_slice cursor,
                          struct kvs_slice *ret_key)
 {
-    if (cursor.size > (KVS_KEY_SIZE_MAX + 2) * 4 / 3 + 1)
+    size_t size = 0;
+    if (cursor.size > CURSOR_BYTES_MAX * 4 / 3 + 1)
         return KVS_ERR_INVALID;
-    char *bytes = kvs_arena_alloc(arena, cursor.size + 1);
+    char *bytes = kvs_api_alloc(call, cursor.size + 1);
     if (!bytes)
         return KVS_ERR_NOMEM;
-    uint32_t bits = 0;
-    int count = 0;
-    size_t size = 0;
-    for (size_t i = 0; i < cursor.size; i++) {
-        int value = digit_value(cursor.data[i]);
-        if (value < 0)
-            return KVS_ERR_INVALID;
-        bits = bits << 6 | (uint32_t)value;
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            bytes[size++] = (char)(bits >> count & 0xFF);
-        }
-    }
-    bool left_over = count >= 6 || (bits & ((1U << count) - 1)) != 0;
-    if (left_over || size < 2 || bytes[0] != CURSOR_FORMAT)
+    if (!kvs_base64url_decode(cursor, bytes, &size) || size < 2)
         return KVS_ERR_INVALID;
     *ret_key = kvs_slice(bytes + 1, size - 1);
-    return 0;
+    if (bytes[0] == CURSOR_SEALED)
+        return unseal(call, *ret_key, ret_key);
+    return bytes[0] == CURSOR_PLAIN && ret_key->size <= CURSOR_KEY_SIZE_MAX ? 0 : KVS_ERR_INVALID;
 }

@@ -119,6 +119,26 @@ static enum kvs_client_code set_token(struct kvs_client *client, const char *tok
     return KVS_CLIENT_OK;
 }
 
+static enum kvs_client_code set_headers(struct kvs_client *client,
+                                        const struct kvs_client_options *options,
+                                        struct kvs_client_error *ret_error)
+{
+    if (options->header_count == 0)
+        return KVS_CLIENT_OK;
+    client->headers = calloc(options->header_count, sizeof(*client->headers));
+    for (size_t i = 0; client->headers && i < options->header_count; i++) {
+        if (strpbrk(options->headers[i], "\r\n"))
+            return kvs_client_fail(ret_error, KVS_CLIENT_INVALID, "a header holds a line break");
+        client->headers[i] = strdup(options->headers[i]);
+        if (!client->headers[i])
+            break;
+        client->header_count++;
+    }
+    if (client->header_count < options->header_count)
+        return kvs_client_fail(ret_error, KVS_CLIENT_NOMEM, "out of memory");
+    return KVS_CLIENT_OK;
+}
+
 struct kvs_client *kvs_client_new(const struct kvs_client_options *options,
                                   struct kvs_client_error *ret_error)
 {
@@ -145,7 +165,8 @@ struct kvs_client *kvs_client_new(const struct kvs_client_options *options,
         kvs_client_fail(ret_error, KVS_CLIENT_NOMEM, "out of memory");
     else if (add_nodes(client, options, ret_error) == KVS_CLIENT_OK &&
              set_token(client, options->token, ret_error) == KVS_CLIENT_OK &&
-             kvs_client_tls_init(&client->tls, options, ret_error) == KVS_CLIENT_OK)
+             kvs_client_tls_init(&client->tls, options, ret_error) == KVS_CLIENT_OK &&
+             set_headers(client, options, ret_error) == KVS_CLIENT_OK)
         return client;
     kvs_client_free(client);
     return NULL;
@@ -162,6 +183,11 @@ void kvs_client_free(struct kvs_client *client)
         explicit_bzero(client->authorization, strlen(client->authorization));
     free(client->authorization);
     kvs_client_tls_done(&client->tls);
+    for (size_t i = 0; i < client->header_count; i++) {
+        explicit_bzero(client->headers[i], strlen(client->headers[i])); // may be a secret
+        free(client->headers[i]);
+    }
+    free(client->headers);
     kvs_buf_done(&client->answer);
     free(client);
     curl_global_cleanup();

@@ -33,6 +33,8 @@ struct kvs_client {
     size_t node_count;
     size_t current;      // the node that answered last
     char *authorization; // a complete header line; NULL: none
+    char **headers;      // further ones
+    size_t header_count;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
     struct kvs_client_tls tls;
@@ -44,9 +46,10 @@ struct kvs_client {
 
 struct kvs_client_request {
     const char *method;
-    struct kvs_slice target; // encoded: "/kv/a?ttl=1h"
-    struct kvs_slice body;   // JSON; data == NULL: none
-    const char *condition;   // a complete header line; NULL: none
+    struct kvs_slice target;  // encoded: "/kv/a?ttl=1h"
+    struct kvs_slice body;    // JSON; data == NULL: none
+    const char *condition;    // a complete header line; NULL: none
+    const char *content_type; // NULL: application/json
 };
 
 // Sends the request and receives the answer whatever its status. Every answer outside 2xx is an

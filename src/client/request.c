@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests as they are, for routes that have no call of their own.
-#include <string.h>
-
+// A request that has no function of its own: the answer as it came.
 #include "client/client_internal.h"
 
+#include <string.h>
+
 enum kvs_client_code kvs_client_request(struct kvs_client *client, const char *method,
-                                        const char *target, const char *body, size_t body_size,
-                                        struct kvs_client_answer *ret_answer,
+                                        const char *target, const char *content_type,
+                                        const char *body, size_t body_size,
+                                        struct kvs_client_response *ret_response,
                                         struct kvs_client_error *ret_error)
 {
-    *ret_answer = (struct kvs_client_answer){0};
     const struct kvs_client_request request = {
         .method = method,
         .target = kvs_slice_from_str(target),
-        .body = body ? kvs_slice(body, body_size) : KVS_SLICE_EMPTY,
+        .body = kvs_slice(body, body_size),
+        .content_type = content_type,
     };
     enum kvs_client_code code = kvs_client_perform(client, &request, ret_error);
     if (code != KVS_CLIENT_OK)
@@ -24,12 +25,15 @@ enum kvs_client_code kvs_client_request(struct kvs_client *client, const char *m
     if (client->answer.size > 0)
         memcpy(copy, client->answer.data, client->answer.size);
     copy[client->answer.size] = '\0';
-    *ret_answer = (struct kvs_client_answer){client->status, copy, client->answer.size, copy};
+    *ret_response = (struct kvs_client_response){.http_status = client->status,
+                                                 .body = copy,
+                                                 .body_size = client->answer.size,
+                                                 .memory = copy};
     return KVS_CLIENT_OK;
 }
 
-void kvs_client_answer_done(struct kvs_client_answer *answer)
+void kvs_client_response_done(struct kvs_client_response *response)
 {
-    free(answer->memory);
-    *answer = (struct kvs_client_answer){0};
+    free(response->memory);
+    *response = (struct kvs_client_response){0};
 }

@@ -55,6 +55,23 @@ static bool add_header(struct curl_slist **list, const char *line)
     return true;
 }
 
+static bool add_headers(const struct kvs_client *client, const struct kvs_client_request *request,
+                        struct curl_slist **list)
+{
+    KVS_CLEANUP(kvs_freep) char *type = NULL;
+    if (request->body.data &&
+        asprintf(&type, "Content-Type: %s",
+                 request->content_type ? request->content_type : "application/json") < 0)
+        type = NULL;
+    // An empty "Expect:" keeps libcurl from asking before each larger body.
+    bool good = (type || !request->body.data) && add_header(list, "Accept: application/json") &&
+                add_header(list, "Expect:") && add_header(list, type) &&
+                add_header(list, request->condition) && add_header(list, client->authorization);
+    for (size_t i = 0; good && i < client->header_count; i++)
+        good = add_header(list, client->headers[i]);
+    return good;
+}
+
 static void set_options(struct kvs_client *client, const struct kvs_client_request *request,
                         struct curl_slist *headers)
 {
@@ -159,10 +176,7 @@ enum kvs_client_code kvs_client_perform(struct kvs_client *client,
                                         struct kvs_client_error *ret_error)
 {
     struct curl_slist *headers = NULL;
-    // An empty "Expect:" keeps libcurl from asking before each larger body.
-    if (!add_header(&headers, "Accept: application/json") || !add_header(&headers, "Expect:") ||
-        !add_header(&headers, request->body.data ? "Content-Type: application/json" : NULL) ||
-        !add_header(&headers, request->condition) || !add_header(&headers, client->authorization))
+    if (!add_headers(client, request, &headers))
         return kvs_client_fail(ret_error, KVS_CLIENT_NOMEM, "out of memory");
     set_options(client, request, headers);
     enum kvs_client_code code = send_to_any(client, request->target, ret_error);

@@ -14,7 +14,7 @@
 
 // GET `target`; the answer's body is a JSON document whose tree lives in the arena.
 int kvs_audit_fetch(struct kvs_client *client, const char *target, struct kvs_arena *arena,
-                    struct kvs_json **ret_root, struct kvs_client_answer *ret_answer);
+                    struct kvs_json **ret_root, struct kvs_client_response *ret_answer);
 // Writes a whole export, page after page.
 int kvs_audit_fetch_export(struct kvs_client *client, uint64_t from, FILE *out);
 int kvs_audit_run_export(const struct kvs_args *args);

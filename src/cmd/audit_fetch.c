@@ -24,22 +24,23 @@ static int no_answer_of_kvs(void)
 }
 
 int kvs_audit_fetch(struct kvs_client *client, const char *target, struct kvs_arena *arena,
-                    struct kvs_json **ret_root, struct kvs_client_answer *ret_answer)
+                    struct kvs_json **ret_root, struct kvs_client_response *ret_answer)
 {
     struct kvs_client_error error;
-    if (kvs_client_request(client, "GET", target, NULL, 0, ret_answer, &error) != KVS_CLIENT_OK)
+    if (kvs_client_request(client, "GET", target, NULL, NULL, 0, ret_answer, &error) !=
+        KVS_CLIENT_OK)
         return kvs_cmd_client_error(&error);
     if (kvs_json_parse(kvs_slice(ret_answer->body, ret_answer->body_size), KVS_JSON_UNIQUE_KEYS,
                        arena, ret_root, NULL) == 0)
         return KVS_EXIT_OK;
-    kvs_client_answer_done(ret_answer);
+    kvs_client_response_done(ret_answer);
     return no_answer_of_kvs();
 }
 
 // ---- Export
 
 // What the last line of a page says: where to go on, or that this was the end.
-static bool read_last_line(const struct kvs_client_answer *answer, uint64_t *ret_seq,
+static bool read_last_line(const struct kvs_client_response *answer, uint64_t *ret_seq,
                            bool *ret_is_end)
 {
     struct kvs_slice page = kvs_slice(answer->body, answer->body_size);
@@ -72,15 +73,16 @@ int kvs_audit_fetch_export(struct kvs_client *client, uint64_t from, FILE *out)
                    from);
     uint64_t last = 0;
     for (bool is_end = false; !is_end;) {
-        struct kvs_client_answer answer;
+        struct kvs_client_response answer;
         struct kvs_client_error error;
-        if (kvs_client_request(client, "GET", target, NULL, 0, &answer, &error) != KVS_CLIENT_OK)
+        if (kvs_client_request(client, "GET", target, NULL, NULL, 0, &answer, &error) !=
+            KVS_CLIENT_OK)
             return kvs_cmd_client_error(&error);
         uint64_t before = last;
         bool good = read_last_line(&answer, &last, &is_end) && (is_end || last > before);
         if (good)
             (void)fwrite(answer.body, 1, answer.body_size, out); // looked at below
-        kvs_client_answer_done(&answer);
+        kvs_client_response_done(&answer);
         if (!good)
             return no_answer_of_kvs();
         (void)snprintf(target, sizeof(target), "/api/audit/export?limit=%d&since=%" PRIu64,
@@ -154,7 +156,7 @@ static int append_chain(struct kvs_client *client, uint64_t epoch, struct kvs_bu
         struct kvs_arena arena;
         kvs_arena_init(&arena, ARENA_MAX);
         struct kvs_json *root = NULL;
-        struct kvs_client_answer answer;
+        struct kvs_client_response answer;
         int code = kvs_audit_fetch(client, target, &arena, &root, &answer);
         if (code == KVS_EXIT_OK) {
             uint64_t before = since;
@@ -167,7 +169,7 @@ static int append_chain(struct kvs_client *client, uint64_t epoch, struct kvs_bu
             }
             if (since == before)
                 code = no_answer_of_kvs();
-            kvs_client_answer_done(&answer);
+            kvs_client_response_done(&answer);
         }
         kvs_arena_done(&arena);
         if (code != KVS_EXIT_OK)
@@ -183,7 +185,7 @@ static int prove(struct kvs_client *client, const char *target)
     struct kvs_arena arena;
     kvs_arena_init(&arena, ARENA_MAX);
     struct kvs_json *root = NULL;
-    struct kvs_client_answer answer = {0};
+    struct kvs_client_response answer = {0};
     int code = kvs_audit_fetch(client, target, &arena, &root, &answer);
     if (code == KVS_EXIT_OK) {
         int64_t epoch = 0;
@@ -193,7 +195,7 @@ static int prove(struct kvs_client *client, const char *target)
         kvs_buf_append(&out, answer.body, answer.body_size - 1); // but for the closing brace
         code = good ? append_chain(client, (uint64_t)epoch, &out) : no_answer_of_kvs();
     }
-    kvs_client_answer_done(&answer);
+    kvs_client_response_done(&answer);
     kvs_arena_done(&arena);
     return code == KVS_EXIT_OK ? kvs_cmd_print(&out) : code;
 }

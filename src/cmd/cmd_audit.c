@@ -110,7 +110,7 @@ static int show_page(struct show *show, bool *ret_more)
     struct kvs_arena arena;
     kvs_arena_init(&arena, ARENA_MAX);
     struct kvs_json *page = NULL;
-    struct kvs_client_answer answer = {0};
+    struct kvs_client_response answer = {0};
     int code = kvs_audit_fetch(show->client, path, &arena, &page, &answer);
     if (code == KVS_EXIT_OK) {
         const struct kvs_json *entries = kvs_json_member(page, "entries");
@@ -120,7 +120,7 @@ static int show_page(struct show *show, bool *ret_more)
         *ret_more = follow(page, &show->at) && show->left > 0;
         code = kvs_cmd_print(&out);
     }
-    kvs_client_answer_done(&answer);
+    kvs_client_response_done(&answer);
     kvs_arena_done(&arena);
     return code;
 }
@@ -166,7 +166,7 @@ static int show_roots(const struct kvs_args *args, struct kvs_client *client, ui
     struct kvs_arena arena;
     kvs_arena_init(&arena, ARENA_MAX);
     struct kvs_json *page = NULL;
-    struct kvs_client_answer answer = {0};
+    struct kvs_client_response answer = {0};
     int code = kvs_audit_fetch(client, target, &arena, &page, &answer);
     if (code == KVS_EXIT_OK) {
         const struct kvs_json *log = kvs_json_member(page, "log");
@@ -188,7 +188,7 @@ static int show_roots(const struct kvs_args *args, struct kvs_client *client, ui
             show_root(&out, checkpoint, &arena);
         code = kvs_cmd_print(&out);
     }
-    kvs_client_answer_done(&answer);
+    kvs_client_response_done(&answer);
     kvs_arena_done(&arena);
     return code;
 }

@@ -152,6 +152,7 @@ static int resume_store(struct kvs_committer *committer)
         err = kvs_node_observe_all(node);
         if (err)
             return err;
+        node->options.observer->restarted(node->options.observer->ctx);
     }
     committer->failed = 0;
     atomic_store(&node->writable, true);

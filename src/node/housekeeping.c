@@ -52,6 +52,14 @@ static void waiter_post(struct kvs_executor *executor, struct kvs_task *task)
     (void)pthread_mutex_unlock(&waiter->lock);
 }
 
+static void wait_until_none(struct waiter *waiter)
+{
+    (void)pthread_mutex_lock(&waiter->lock);
+    while (waiter->outstanding > 0)
+        (void)pthread_cond_wait(&waiter->wake, &waiter->lock);
+    (void)pthread_mutex_unlock(&waiter->lock);
+}
+
 static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t count)
 {
     struct waiter waiter = {
@@ -62,10 +70,17 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
         writes[i].with_next = false;
         kvs_committer_submit(node->committer, &writes[i], &writes[i], 1);
     }
-    (void)pthread_mutex_lock(&waiter.lock);
-    while (waiter.outstanding > 0)
-        (void)pthread_cond_wait(&waiter.wake, &waiter.lock);
-    (void)pthread_mutex_unlock(&waiter.lock);
+    wait_until_none(&waiter);
+}
+
+void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count)
+{
+    struct waiter waiter = {
+        {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
+    for (size_t i = 0; i < count; i++)
+        writes[i].executor = &waiter.executor;
+    kvs_node_write_group(node, writes, count);
+    wait_until_none(&waiter);
 }
 
 int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write)

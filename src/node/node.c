@@ -77,8 +77,10 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
         err = open_replica(node, ret_message);
     if (err)
         return err;
+    // Alone nobody minds how far ahead a clock once was; only that timestamps do not go back.
     kvs_stamp_clock_init(&node->clock, node->state.clock_floor,
-                         node->options.cluster ? node->options.cluster->skew_max_ms : 0);
+                         node->options.cluster ? node->options.cluster->skew_max_ms
+                                               : INT64_MAX / 2);
     node->clock.latest_ms = node->state.clock;
     err = kvs_committer_start(node, &node->committer);
     if (!err)
@@ -156,7 +158,8 @@ int kvs_node_refusal(const struct kvs_node *node, const struct kvs_write *write)
 {
     if (write->op >= KVS_WRITE_PURGE)
         return 0;
-    switch (current_mode(node)) {
+    bool any_mode = kvs_grant_any_mode(write->grant);
+    switch (any_mode ? KVS_NODE_NORMAL : current_mode(node)) {
     case KVS_NODE_READ_ONLY:
         return KVS_ERR_READ_ONLY;
     case KVS_NODE_SYNCING:

@@ -30,10 +30,11 @@ enum { KVS_REVISIONS_MAX = 1000 };
 // Shows replicated records that are no user's (codec/record.h, kvs_key_is_system) to whoever keeps
 // them in memory: at open every current one, afterwards each that becomes current, on the commit
 // thread, before its write is answered. `json` is empty for a deletion; slices are valid during the
-// call. After a failed store was resumed, all are shown again behind a call of `restart`.
+// call. After a failed store was resumed, all are shown again between `restart` and `restarted`.
 struct kvs_node_observer {
     void *ctx;
-    void (*restart)(void *ctx); // forget all
+    void (*restart)(void *ctx);   // what is not shown from here on …
+    void (*restarted)(void *ctx); // … to here is to be forgotten
     void (*record)(void *ctx, struct kvs_slice key, const struct kvs_version *version,
                    struct kvs_slice json);
 };
@@ -230,8 +231,11 @@ void kvs_node_write(struct kvs_node *node, struct kvs_write *write);
 enum { KVS_WRITE_GROUP_MAX = 1024 };
 void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_t count);
 
-// The same for a caller that may block (tools, tests, housekeeping): `executor` and `done` are set
-// here. Returns write->err.
+// The same for a caller that may block: `executor` and `done` are set here.
+void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count);
+
+// One write, whatever the node's mode, for a caller that may block (tools, tests, housekeeping):
+// `executor` and `done` are set here. Returns write->err.
 KVS_MUST_CHECK int kvs_node_write_wait(struct kvs_node *node, struct kvs_write *write);
 
 // One round of housekeeping now, on the calling thread: reclaim expired records and old tombstones,

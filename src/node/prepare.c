@@ -132,8 +132,8 @@ static int prepare_restore(struct kvs_group *group, struct kvs_write *write,
                                 .now_ms = group->now_ms,
                                 .json = KVS_BUF_INIT(KVS_NODE_ENTRY_SIZE_MAX)};
     uint32_t count = 0;
-    int err = kvs_node_history(group->node, write->grant, write->key, KVS_READ_DISK, pick_revision,
-                               &revision, &count);
+    int err = kvs_node_history(group->node, kvs_auth_own_grant(), write->key, KVS_READ_DISK,
+                               pick_revision, &revision, &count);
     if (!err && !revision.found)
         err = KVS_ERR_NOT_FOUND;
     if (!err)
@@ -168,7 +168,7 @@ static int removable_at(struct kvs_group *group, struct kvs_write *write,
     }
     struct revision history = {.now_ms = group->now_ms};
     uint32_t count = 0;
-    int err = kvs_node_history(group->node, write->grant, write->key, KVS_READ_DISK,
+    int err = kvs_node_history(group->node, kvs_auth_own_grant(), write->key, KVS_READ_DISK,
                                count_restorable, &history, &count);
     *ret_at = max_i64(current->version.expires_at + (history.found ? retention_ms : 0),
                       current->version.timestamp + 1);
@@ -244,6 +244,15 @@ static int prepare_trim_log(struct kvs_group *group, const struct kvs_write *wri
     return 0;
 }
 
+// Before the conditions: whoever may not write learns nothing from them.
+static int check_access(const struct kvs_write *write)
+{
+    enum kvs_access access = write->created ? KVS_ACCESS_CREATE : KVS_ACCESS_WRITE;
+    if (write->op == KVS_WRITE_DELETE)
+        access = KVS_ACCESS_DELETE;
+    return kvs_grant_check(write->grant, write->key, access);
+}
+
 static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
 {
     KVS_CLEANUP(kvs_record_unrefp) struct kvs_record *current = NULL;
@@ -260,7 +269,9 @@ static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
         return err;
     bool visible = current && kvs_version_is_visible(&current->version, group->now_ms);
     write->created = !visible;
-    err = check_condition(write, visible ? current : NULL);
+    err = check_access(write);
+    if (!err)
+        err = check_condition(write, visible ? current : NULL);
     if (err)
         return err;
     switch (write->op) {

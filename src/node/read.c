@@ -69,7 +69,9 @@ static int read_and_cache(struct kvs_node *node, struct kvs_slice key, enum kvs_
 int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant, struct kvs_slice key,
                  enum kvs_read_mode mode, struct kvs_record **ret_record)
 {
-    (void)grant; // its existence is the proof; permissions on keys are judged when accounts exist
+    int denied = kvs_grant_check(grant, key, KVS_ACCESS_READ);
+    if (denied)
+        return denied;
     KVS_CLEANUP(kvs_record_unrefp) struct kvs_record *record = kvs_cache_get(node->cache, key);
     if (record) {
         kvs_metrics_add(node->options.metrics, KVS_METRIC_CACHE_HITS, 1);
@@ -89,6 +91,7 @@ int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant, struct kv
 
 struct walk {
     struct kvs_node *node;
+    const struct kvs_grant *grant;
     const struct kvs_node_scan *scan;
     struct kvs_store_iter *iter;
     int64_t now_ms;
@@ -159,7 +162,8 @@ static int visit_key(struct walk *walk)
         kvs_node_report_corrupt(walk->node, key);
         return err;
     }
-    if (!kvs_version_is_visible(&view.version, walk->now_ms)) {
+    if (!kvs_version_is_visible(&view.version, walk->now_ms) ||
+        kvs_grant_check(walk->grant, key, KVS_ACCESS_READ) != 0) {
         leave_key(walk);
         return 0;
     }
@@ -202,14 +206,20 @@ static int walk_keys(struct walk *walk)
 int kvs_node_scan(struct kvs_node *node, const struct kvs_grant *grant,
                   const struct kvs_node_scan *scan, enum kvs_read_mode mode)
 {
-    (void)grant; // see kvs_node_get
+    // Users' keys are judged one by one: what is hidden from the caller is passed over.
+    int denied = scan->system ? kvs_grant_check(grant, KVS_SLICE("\x01"), KVS_ACCESS_READ) : 0;
+    if (denied)
+        return denied;
     KVS_CLEANUP(kvs_store_iter_freep)
     struct kvs_store_iter *iter =
         versions_iter(node, scan->system ? KVS_FAMILY_SYSTEM : KVS_FAMILY_DATA, mode, false);
     if (!iter)
         return KVS_ERR_NOMEM;
-    struct walk walk = {
-        .node = node, .scan = scan, .iter = iter, .now_ms = kvs_clock_wall_ms(node->options.clock)};
+    struct walk walk = {.node = node,
+                        .grant = grant,
+                        .scan = scan,
+                        .iter = iter,
+                        .now_ms = kvs_clock_wall_ms(node->options.clock)};
     return walk_keys(&walk);
 }
 
@@ -236,8 +246,10 @@ int kvs_node_history(struct kvs_node *node, const struct kvs_grant *grant, struc
                      enum kvs_read_mode mode, kvs_node_revision_fn *visit, void *ctx,
                      uint32_t *ret_count)
 {
-    (void)grant; // see kvs_node_get
     *ret_count = 0;
+    int denied = kvs_grant_check(grant, key, KVS_ACCESS_READ);
+    if (denied)
+        return denied;
     KVS_CLEANUP(kvs_store_iter_freep)
     struct kvs_store_iter *iter = versions_iter(node, kvs_node_family(key), mode, true);
     if (!iter)

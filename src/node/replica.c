@@ -87,6 +87,7 @@ struct kvs_replica {
     int64_t damaged_next_ms;
     bool unsaid; // the state could not be made durable: say nothing until it is
     bool stop_told;
+    bool system_ready, system_told;
 };
 
 // ---- The queue
@@ -595,8 +596,17 @@ static void ask_for_damaged(struct kvs_replica *r, int64_t now_ms)
 
 // ---- The thread
 
+static void tell_system_ready(struct kvs_replica *r, bool ready)
+{
+    if (r->options->system_ready && (ready != r->system_ready || !r->system_told))
+        r->options->system_ready(r->options->ctx, ready);
+    r->system_ready = ready;
+    r->system_told = true;
+}
+
 static void step(struct kvs_replica *r, struct kvs_repl_event *event)
 {
+    struct kvs_repl_view view;
     const struct kvs_clock *clock = r->node->options.clock;
     event->now_ms = kvs_clock_mono_ms(clock);
     event->wall_ms = kvs_clock_wall_ms(clock);
@@ -607,6 +617,8 @@ static void step(struct kvs_replica *r, struct kvs_repl_event *event)
         kvs_log(r->node->options.log, KVS_LOG_ERROR, "replication step incomplete",
                 KVS_F_STR("error", kvs_err_text(err)));
     r->next_ms = r->actions.next_ms;
+    kvs_repl_view(r->core, &view);
+    tell_system_ready(r, !view.lacks_system);
     for (size_t i = 0; i < r->actions.count; i++)
         perform(r, &r->actions.list[i]);
     if (atomic_load(&r->node->ledger->deferred_first_ms) <=
@@ -792,6 +804,7 @@ static int init(struct kvs_replica *r, struct kvs_message *ret_message)
         return kvs_fail(ret_message, err, "state of replication: %s", kvs_err_text(err));
     kvs_repl_view(r->core, &view);
     atomic_store(&r->syncing, view.syncing);
+    tell_system_ready(r, !view.lacks_system);
     return 0;
 }
 

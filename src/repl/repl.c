@@ -587,6 +587,7 @@ void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
         .certificate_ms = r->certificate_ms,
         .promise_ms = r->promise_ms,
         .syncing = r->boot.syncing,
+        .lacks_system = r->boot.syncing && r->boot.family != KVS_REPL_TAG_DATA,
         .behind = behind,
         .returning = r->returning,
         .own_count = r->own_count,

@@ -120,6 +120,12 @@ static void on_stop(void *ctx, const char *reason)
     c->options.stop(c->options.ctx, reason);
 }
 
+static void on_system_ready(void *ctx, bool ready)
+{
+    const struct kvs_server_cluster *c = ctx;
+    c->options.system_ready(c->options.ctx, ready);
+}
+
 static struct kvs_cluster_options node_options(struct kvs_server_cluster *c)
 {
     const struct kvs_config *config = c->options.config;
@@ -142,6 +148,7 @@ static struct kvs_cluster_options node_options(struct kvs_server_cluster *c)
         .fetch_delay_ms = config->fetch_delay_ms,
         .send = on_send,
         .stop = on_stop,
+        .system_ready = on_system_ready,
         .ctx = c,
         .workers = kvs_net_workers(c->options.net),
     };

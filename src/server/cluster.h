@@ -18,6 +18,8 @@ struct kvs_server_cluster_options {
     struct kvs_metrics *metrics;
     // The process must end, with an error when `reason` (static) is not NULL. On any thread.
     void (*stop)(void *ctx, const char *reason);
+    // As in struct kvs_cluster_options.
+    void (*system_ready)(void *ctx, bool ready);
     void *ctx;
 };
 

@@ -17,10 +17,12 @@
 #include "net/net.h"
 #include "node/audit.h"
 #include "node/node.h"
+#include "server/access.h"
 #include "server/access_log.h"
 #include "server/cluster.h"
 #include "server/notify.h"
 #include "server/reload.h"
+#include "server/server_internal.h"
 #include "server/signals.h"
 #include "server/tls.h"
 
@@ -39,6 +41,7 @@ struct server {
     bool has_signals;
     struct kvs_server_cluster *cluster; // NULL: clustering is off
     _Atomic(const char *) end_reason;   // static: why the node must not go on
+    struct kvs_gatekeeper access;
     struct kvs_node *node;
     pthread_mutex_t node_lock; // guards node_is_open, for the signals' thread
     bool node_is_open;
@@ -107,10 +110,9 @@ static struct kvs_net_options net_options(struct server *server, const struct kv
     };
 }
 
-static int open_node(struct server *server, struct kvs_message *ret_message)
+struct kvs_node_options kvs_server_node_options(const struct kvs_config *config)
 {
-    const struct kvs_config *config = server->config;
-    const struct kvs_node_options options = {
+    return (struct kvs_node_options){
         .data_dir = config->data_dir,
         .node_id = config->node_id,
         .read_only = config->read_only,
@@ -124,10 +126,16 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
         .audit_actions = config->tamper_log_actions,
         .clock = kvs_clock_system(),
         .random = kvs_random_system(),
-        .log = server->log,
-        .metrics = server->metrics,
-        .cluster = kvs_server_cluster_node(server->cluster),
     };
+}
+
+static int open_node(struct server *server, struct kvs_message *ret_message)
+{
+    struct kvs_node_options options = kvs_server_node_options(server->config);
+    options.log = server->log;
+    options.metrics = server->metrics;
+    options.observer = server->access.auth ? &server->access.observer : NULL;
+    options.cluster = kvs_server_cluster_node(server->cluster);
     return kvs_node_open(&options, &server->node, ret_message);
 }
 
@@ -141,6 +149,14 @@ static void on_cluster_stop(void *ctx, const char *reason)
     kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
 }
 
+// Before they know who may do what, joining nodes answer nobody.
+static void on_system_ready(void *ctx, bool ready)
+{
+    const struct server *server = ctx;
+    if (server->access.auth)
+        kvs_auth_set_ready(server->access.auth, ready);
+}
+
 static int make_cluster(struct server *server, struct kvs_message *ret_message)
 {
     const struct kvs_server_cluster_options options = {
@@ -149,6 +165,7 @@ static int make_cluster(struct server *server, struct kvs_message *ret_message)
         .log = server->log,
         .metrics = server->metrics,
         .stop = on_cluster_stop,
+        .system_ready = on_system_ready,
         .ctx = server,
     };
     return kvs_server_cluster_new(&options, &server->cluster, ret_message);
@@ -162,6 +179,10 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .metrics = server->metrics,
         .log = server->log,
         .clock = kvs_clock_system(),
+        .random = kvs_random_system(),
+        .auth = server->access.auth,
+        .cluster_secret = config->cluster_secret,
+        .cluster_secret_previous = config->cluster_secret_previous,
         .node_id = config->node_id,
         .version = KVS_VERSION,
         .max_json_size = (size_t)config->max_json_size,
@@ -250,6 +271,10 @@ static void on_reload(void *ctx)
                 KVS_F_STR("error", message.text));
     kvs_server_tls_reload(server->net, server->config, config, server->log);
     kvs_server_cluster_reload(server->cluster, config);
+    if (server->access.auth) {
+        struct kvs_auth_settings settings = kvs_access_settings(config);
+        kvs_auth_configure(server->access.auth, &settings);
+    }
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
@@ -257,16 +282,6 @@ static void on_reload(void *ctx)
 }
 
 // ---- Start
-
-static void warn_about_missing(const struct server *server)
-{
-    const struct kvs_config *config = server->config;
-    if (config->auth_enabled)
-        kvs_log(server->log, KVS_LOG_WARN,
-                "every request is served without authentication: accounts are not in this release; "
-                "keep the port private, and set auth_enabled: false to acknowledge",
-                KVS_F_STR("address", server->address));
-}
 
 static void raise_file_limit(const struct server *server)
 {
@@ -332,14 +347,21 @@ static int start(struct server *server, struct kvs_message *ret_message)
     if (err != 0)
         return err;
     server->has_signals = true;
-    err = make_cluster(server, ret_message);
+    if (server->config->auth_enabled)
+        err = kvs_gatekeeper_init(&server->access, server->config, server->log, ret_message);
+    if (err == 0)
+        err = make_cluster(server, ret_message);
     if (err == 0)
         err = open_node(server, ret_message);
     if (err == 0) {
         set_node_open(server, true);
         kvs_server_cluster_attach(server->cluster, server->node);
-        err = make_api(server, ret_message);
+        if (server->access.auth)
+            err = kvs_access_first_start(server->config, server->node, server->access.auth,
+                                         ret_message);
     }
+    if (err == 0)
+        err = make_api(server, ret_message);
     return err;
 }
 
@@ -347,7 +369,6 @@ static int serve(struct server *server, struct kvs_message *ret_message)
 {
     log_start(server);
     log_secret_file(server);
-    warn_about_missing(server);
     kvs_server_tls_warn(server->config, server->log);
     atomic_store(&server->accepting, true);
     if (server->options->ready)
@@ -366,6 +387,7 @@ static void finish(struct server *server)
     set_node_open(server, false);
     kvs_node_close(server->node);
     kvs_server_cluster_free(server->cluster);
+    kvs_gatekeeper_done(&server->access);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
     kvs_net_free(server->net);

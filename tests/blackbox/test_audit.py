@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import kvsaccounts
 from kvsnode import ROOT, binary, clean_environment, key_path, wait_until
 
 TAMPERED = 9
@@ -83,6 +84,28 @@ def test_batches_patches_and_streams_are_recorded(make_node):
     assert [(e["action"], e["resource"], e["outcome"]) for e in entries(node)] == [
         ("data_write", "a", "ok"), ("data_delete", "b", "not_found"), ("data_read", "/kv_batch", "ok"),
         ("data_write", "a", "ok"), ("data_write", "a", "precondition"), ("data_read", "/changes", "ok")]
+
+
+def test_users_and_refusals_are_recorded_with_who_it_was(make_node):
+    node, owner = kvsaccounts.start_with_accounts(make_node, tamper_log_actions=["all"])
+    assert owner("PUT", "/kv/a", 1).status == 201
+    assert node.put("/kv/a", 2).status == 401
+    assert node.request("GET", "/kv/a", None, {"Authorization": "Bearer canary.of.token"}).status == 401
+    user = owner("POST", "/api/users", {"nickname": "canary-nickname"})
+    assert user.status == 201
+    reader = kvsaccounts.make_user(owner, "reader", ["read"])
+    assert reader("PUT", "/kv/a", 3).status == 403
+    assert reader("GET", "/api/audit").status == 403
+    assert node.get("/api/audit").status == 401
+    found = owner("GET", "/api/audit?limit=1000").json()["entries"]
+    seen = [(e["action"], e["resource"], e["outcome"], e["user_uuid"]) for e in found]
+    assert ("data_write", "a", "ok", owner.uuid) in seen
+    assert seen.count(("auth_failure", "/kv/a", "unauthorized", None)) \
+        + seen.count(("auth_failure", "a", "unauthorized", None)) == 2
+    assert any(e[0] == "auth_failure" and e[2] == "forbidden" and e[3] == reader.uuid for e in seen)
+    assert any(e[0] == "user_create" and e[2] == "ok" and e[3] == owner.uuid for e in seen)
+    text = json.dumps(found)
+    assert "canary" not in text and owner.token not in text and reader.token not in text
 
 
 def test_a_refused_write_of_a_read_only_node_is_recorded(make_node):

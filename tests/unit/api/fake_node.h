@@ -358,6 +358,14 @@ void kvs_node_write(struct kvs_node *node, struct kvs_write *write)
     kvs_node_write_group(node, write, 1);
 }
 
+void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        writes[i].err = fake_apply(node, &writes[i]);
+        node->last_write = writes[i];
+    }
+}
+
 // ---- No audit log: its routes are tested over a real node.
 
 bool kvs_node_audits(const struct kvs_node *node, enum kvs_audit_action action)

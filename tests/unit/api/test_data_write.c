@@ -338,7 +338,7 @@ static void what_the_node_refuses_is_told(void **state)
         {KVS_ERR_BUSY, 503, "overloaded"},
         {KVS_ERR_NOMEM, 503, "overloaded"},
         {KVS_ERR_INTERNAL, 500, "bug"},
-        {KVS_ERR_FORBIDDEN, 403, "not permitted"},
+        {KVS_ERR_FORBIDDEN, 403, "permissions"},
     };
     for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++) {
         f->node->write_err = cases[i].err;

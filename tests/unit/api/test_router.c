@@ -144,6 +144,29 @@ static void an_overflowing_response_is_our_bug(void **state)
     assert_contains(api_detail(f), "bug");
 }
 
+static void auth_on(struct api_fixture *f)
+{
+    struct kvs_accounts *accounts = NULL;
+    assert_int_equal(kvs_accounts_new(kvs_random_system(), &accounts), 0);
+    const struct kvs_auth_options options = {.accounts = accounts,
+                                             .cluster_secret = KVS_SLICE("a cluster secret"),
+                                             .random = kvs_random_system(),
+                                             .clock = &f->clock.base};
+    assert_int_equal(kvs_auth_new(&options, &f->options.auth), 0);
+    f->options.cluster_secret = "a cluster secret";
+    f->options.cluster_secret_previous = "";
+    api_renew(f);
+}
+
+static void auth_off(struct api_fixture *f)
+{
+    struct kvs_accounts *accounts = kvs_auth_accounts(f->options.auth);
+    kvs_auth_free(f->options.auth);
+    kvs_accounts_free(accounts);
+    f->options.auth = NULL;
+    api_renew(f);
+}
+
 // The route that a row's pattern stands for finds that row and no earlier one.
 static void every_row_is_reachable(void **state)
 {
@@ -161,6 +184,7 @@ static void every_row_is_reachable(void **state)
         .node_id = "n1", .secret = "a secret of the tests", .random = kvs_random_system()};
     assert_int_equal(kvs_peer_auth_new(&peers, &f->options.peer_auth), 0);
     api_renew(f);
+    auth_on(f);
     for (size_t i = 0; i < KVS_ARRAY_SIZE(rows); i++) {
         struct kvs_route_match match =
             kvs_route_find(f->api, rows[i].method, kvs_slice_from_str(rows[i].pattern));
@@ -168,13 +192,47 @@ static void every_row_is_reachable(void **state)
         assert_string_equal(match.route->pattern, rows[i].pattern);
         assert_int_equal(match.route->method, rows[i].method);
         assert_true(strlen(match.route->summary) > 0);
-        // What is open, for peers or for administrators asks for no permission; a data scope does.
-        enum kvs_route_scope scope = match.route->scope;
-        assert_int_equal(scope == KVS_SCOPE_READ || scope == KVS_SCOPE_WRITE ||
-                             scope == KVS_SCOPE_DELETE,
-                         match.route->permission != KVS_PERMISSION_NONE);
+        // What touches users' keys asks for scope and permission alike.
+        bool data = match.route->scope < KVS_SCOPE_COUNT &&
+                    kvs_scope_in(KVS_SCOPES_DATA, match.route->scope);
+        assert_int_equal(data, match.route->permission != KVS_PERMISSION_NONE);
     }
     kvs_peer_auth_free(f->options.peer_auth);
+    f->options.peer_auth = NULL;
+    auth_off(f);
+}
+
+static void aliases_lead_to_the_same_rows(void **state)
+{
+    struct api_fixture *f = *state;
+    static const struct {
+        const char *alias, *pattern;
+        enum kvs_http_method method;
+    } cases[] = {
+        {"/auth/users", "/api/users", KVS_HTTP_POST},
+        {"/auth/users/abc", "/api/users/{uuid}", KVS_HTTP_GET},
+        {"/auth/tokens", "/api/tokens", KVS_HTTP_GET},
+        {"/auth/tokens/abc", "/api/tokens/{hash}", KVS_HTTP_DELETE},
+        {"/auth/tokens/revoke", "/api/tokens/revoke", KVS_HTTP_POST},
+        {"/auth/groups", NULL, KVS_HTTP_GET},
+        {"/auth/users/", NULL, KVS_HTTP_GET},
+        {"/auth/users/a/b", NULL, KVS_HTTP_GET},
+        {"/auth/api/users", NULL, KVS_HTTP_GET},
+        {"/authx/users", NULL, KVS_HTTP_GET},
+        {"/auth", NULL, KVS_HTTP_GET},
+    };
+    auth_on(f);
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++) {
+        struct kvs_route_match match =
+            kvs_route_find(f->api, cases[i].method, kvs_slice_from_str(cases[i].alias));
+        assert_int_equal(match.route != NULL, cases[i].pattern != NULL);
+        if (match.route)
+            assert_string_equal(match.route->pattern, cases[i].pattern);
+    }
+    auth_off(f);
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++)
+        assert_null(
+            kvs_route_find(f->api, cases[i].method, kvs_slice_from_str(cases[i].alias)).route);
 }
 
 int main(void)
@@ -187,6 +245,7 @@ int main(void)
         api_test(memory_that_ends_halfway_is_503),
         api_test(an_overflowing_response_is_our_bug),
         api_test(every_row_is_reachable),
+        api_test(aliases_lead_to_the_same_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

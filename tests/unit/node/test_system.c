@@ -6,6 +6,11 @@ struct seen {
     char text[4096]; // "key=json …", in order of showing
 };
 
+static void on_restarted(void *ctx)
+{
+    (void)ctx;
+}
+
 static void on_restart(void *ctx)
 {
     struct seen *seen = ctx;
@@ -82,7 +87,7 @@ static void the_observer_sees_system_records_alone_and_all_at_open(void **state)
     struct fixture *f = *state;
     kvs_node_close(f->node);
     struct seen seen = {{0}};
-    const struct kvs_node_observer observer = {&seen, on_restart, on_record};
+    const struct kvs_node_observer observer = {&seen, on_restart, on_restarted, on_record};
     f->options.observer = &observer;
     fixture_open(f);
     put(f, "plain", "0");
