@@ -5,7 +5,7 @@
 //
 // OUTSTANDING writes are always under way, as with that many clients. Prints rate, CPU a write,
 // latency and bytes written per byte of payload, for new keys and for random overwrites; then
-// reads.
+// reads. With KVS_BENCH_AUDIT=1 in the environment each put has its entry in the audit log.
 #include "base/cleanup.h"
 #include "bench/measure.h"
 #include "node/node.h"
@@ -18,6 +18,7 @@ enum { VALUE_SIZE = 250, OUTSTANDING_MAX = 4096 };
 
 struct slot {
     struct kvs_write write;
+    struct kvs_audit_event event;
     char key[64];
     char value[VALUE_SIZE];
     int64_t start_ns;
@@ -32,6 +33,7 @@ struct bench {
     struct slot slots[OUTSTANDING_MAX];
     uint64_t random;
     int64_t *latencies_ns;
+    bool audit;
 };
 
 static void post(struct kvs_executor *executor, struct kvs_task *task)
@@ -72,6 +74,10 @@ static void submit(struct bench *bench, struct slot *slot, uint64_t key)
                                      .key = kvs_slice(slot->key, (size_t)size),
                                      .json = kvs_slice(slot->value, VALUE_SIZE),
                                      .executor = &bench->executor};
+    slot->event = (struct kvs_audit_event){.action = KVS_AUDIT_data_write,
+                                           .resource = slot->write.key,
+                                           .request_id = KVS_SLICE("138e20f23f210efb-0000000001")};
+    slot->write.audit = bench->audit ? &slot->event : NULL;
     slot->start_ns = now_ns();
     kvs_node_write(bench->node, &slot->write);
 }
@@ -155,6 +161,8 @@ static void open_node(struct bench *bench, const char *folder, size_t cache_size
                                              .revisions = 3,
                                              .tombstone_retention_ms = INT64_C(720) * 3600 * 1000,
                                              .record_cache_size = cache_size,
+                                             .audit = bench->audit,
+                                             .audit_actions = ~UINT64_C(0),
                                              .clock = kvs_clock_system(),
                                              .random = kvs_random_system()};
     struct kvs_message message = {{0}};
@@ -181,6 +189,7 @@ int main(int argc, char **argv)
     if (!bench || !mkdtemp(folder))
         return 1;
     bench->executor.post = post;
+    bench->audit = getenv("KVS_BENCH_AUDIT") != NULL;
     bench->random = MEASURE_RANDOM_SEED;
     (void)pthread_mutex_init(&bench->lock, NULL); // cannot fail with default attributes
     (void)pthread_cond_init(&bench->wake, NULL);

@@ -31,6 +31,7 @@ struct kvs_api_options {
     uint32_t revisions;            // versions a key keeps: what a revision's number is held against
     bool revision_history_enabled; // off: the history routes do not exist
     bool metrics_enabled;          // off: /metrics does not exist
+    bool audit;                    // the node keeps an audit log; off: its routes do not exist
     // Does the server accept work? False while it shuts down: /ready then says so. Called on any
     // thread; NULL = always.
     bool (*accepting)(void *ctx);

@@ -32,6 +32,7 @@ enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
     KVS_FEATURE_HISTORY,
     KVS_FEATURE_METRICS,
+    KVS_FEATURE_AUDIT,
     KVS_FEATURE_CLUSTER,
     KVS_FEATURE_AUTH,
     KVS_FEATURE_BACKUPS,
@@ -63,14 +64,23 @@ enum kvs_route_index {
     KVS_ROUTE_COUNT
 };
 
-// A pattern taken apart: head [{key} | {prefix} '/' | {uuid} | {hash}] tail [{n}] end.
+// A pattern taken apart: head [{key} | {prefix} '/' | {uuid} | {hash}] tail [{n}] end, and what its
+// row says of audit.
 struct kvs_route_shape {
-    enum { KVS_SHAPE_EXACT, KVS_SHAPE_KEY, KVS_SHAPE_PREFIX, KVS_SHAPE_SEGMENT } kind;
+    enum {
+        KVS_SHAPE_EXACT,
+        KVS_SHAPE_KEY,
+        KVS_SHAPE_PREFIX,
+        KVS_SHAPE_SEGMENT,
+        KVS_SHAPE_NUMBER,
+    } kind;
     bool has_number;
     bool has_alias;        // "/auth/…" instead of "/api/…" will do
     struct kvs_slice head; // before the wildcard; EXACT: everything
     struct kvs_slice tail; // KEY: "/history" or "/history/"
     struct kvs_slice end;  // behind {n}
+    bool has_action;
+    enum kvs_audit_action action;
 };
 
 struct kvs_route_match {
@@ -79,7 +89,9 @@ struct kvs_route_match {
     struct kvs_slice rest;   // raw {key}, or {prefix} with the '/' behind it
     struct kvs_slice number; // raw {n}
     struct kvs_slice id;     // raw {uuid} or {hash}
-    unsigned allowed;        // without a route: bits of the methods the path has; 0 = unknown path
+    bool has_action;         // the audit log knows the route
+    enum kvs_audit_action action;
+    unsigned allowed; // without a route: bits of the methods the path has; 0 = unknown path
 };
 
 void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT]);
@@ -108,13 +120,16 @@ struct kvs_api_call {
     struct kvs_http_exchange *exchange;
     const struct kvs_route *route;
     const struct kvs_grant *grant;
-    struct kvs_slice key;         // decoded {key}, valid; or {prefix}/, unchecked, may be empty
-    struct kvs_slice number;      // raw {n}
-    struct kvs_slice id;          // raw {uuid} or {hash}
-    struct kvs_slice detail;      // of the error, for people
-    enum kvs_api_limit limit;     // that the request was counted by
-    uint32_t remaining;           // … and what it left
-    int64_t retry_after_s;        // of a refusal
+    struct kvs_slice key;     // decoded {key}, valid; or {prefix}/, unchecked, may be empty
+    struct kvs_slice number;  // raw {n}
+    struct kvs_slice id;      // raw {uuid} or {hash}
+    struct kvs_slice detail;  // of the error, for people
+    enum kvs_api_limit limit; // that the request was counted by
+    uint32_t remaining;       // … and what it left
+    int64_t retry_after_s;    // of a refusal
+    bool has_action;          // in the audit log
+    enum kvs_audit_action action;
+    bool audited;                 // the audit log has the request, or never will
     void *input;                  // the handler's own parameters, in the arena
     struct kvs_peer_caller *peer; // who signed the request; NULL: nobody did
     kvs_api_read_fn *read;
@@ -126,7 +141,8 @@ void kvs_api_read(struct kvs_api_call *call, kvs_api_read_fn *read);
 // The same on a worker right away: for scans, which may walk over any number of entries.
 void kvs_api_read_on_worker(struct kvs_api_call *call, kvs_api_read_fn *read);
 
-// Answers with what is in the response, or with a problem document for `err`.
+// Answers with what is in the response, or with a problem document for `err`; where the audit log
+// records the request, not before it has.
 void kvs_api_finish(struct kvs_api_call *call, int err);
 
 // NULL: out of memory or over the request's limit.
@@ -138,6 +154,15 @@ void kvs_api_body_allow(struct kvs_api_call *call, size_t size);
 // The same, and makes room at once.
 void kvs_api_body_reserve(struct kvs_api_call *call, size_t size);
 
+// ---- Audit (audit_event.c)
+
+// Who does what to what: for writes that carry it into their own commit (struct kvs_write,
+// `audit`). Borrows from the call.
+void kvs_api_audit_describe(const struct kvs_api_call *call, struct kvs_audit_event *ret_event);
+// For an answer that kvs_api_finish does not end, a stream: recorded as it begins, without waiting.
+void kvs_api_audit_note(struct kvs_api_call *call);
+// kvs_api_finish's: true when the request is recorded first and finished afterwards.
+bool kvs_api_audit_first(struct kvs_api_call *call, int err);
 // ---- Access (access.c)
 
 // The nodes' own protocol, which sees to its credentials itself (peer.c).

@@ -12,8 +12,22 @@ enum {
     RESULT_SIZE_MAX = 16 * 1024, // but for data: every byte of a long detail escaped
 };
 
+// Each write has its entry; what a batch reads is one entry of the request. So is a batch that was
+// refused as a whole.
+static void note_audited(struct kvs_batch *batch)
+{
+    struct kvs_api_call *call = batch->call;
+    for (size_t i = 0; i < batch->write_count; i++)
+        call->audited |= batch->writes[i].audited;
+    if (batch->get_count > 0) {
+        call->action = KVS_AUDIT_data_read;
+        call->audited = false;
+    }
+}
+
 static void finish(struct kvs_batch *batch, int err)
 {
+    note_audited(batch);
     kvs_buf_done(&batch->json);
     kvs_api_finish(batch->call, err);
 }
@@ -173,9 +187,19 @@ static void submit(struct kvs_batch *batch)
 {
     struct kvs_api_call *call = batch->call;
     batch->outstanding = batch->write_count;
+    batch->events = kvs_api_alloc(call, (batch->write_count + 1) * sizeof(*batch->events));
+    if (!batch->events) {
+        finish(batch, KVS_ERR_NOMEM);
+        return;
+    }
     for (size_t i = 0; i < batch->write_count; i++) {
         struct kvs_write *write = &batch->writes[i];
         write->owner = batch;
+        kvs_api_audit_describe(call, &batch->events[i]);
+        batch->events[i].action =
+            write->op == KVS_WRITE_DELETE ? KVS_AUDIT_data_delete : KVS_AUDIT_data_write;
+        batch->events[i].resource = write->key;
+        write->audit = &batch->events[i];
         write->grant = call->grant;
         write->executor = call->exchange->loop;
         write->done.run = write_done;

@@ -27,7 +27,8 @@ struct kvs_batch {
     size_t count;
     struct kvs_write *writes; // without entries that have an error
     size_t write_count;
-    size_t outstanding; // the loop's: writes that have not come back
+    struct kvs_audit_event *events; // of the writes
+    size_t outstanding;             // the loop's: writes that have not come back
     size_t get_count;
 };
 

@@ -93,6 +93,8 @@ static int buffer_error(const struct kvs_http_response *response)
 void kvs_api_finish(struct kvs_api_call *call, int err)
 {
     struct kvs_http_response *response = &call->exchange->response;
+    if (kvs_api_audit_first(call, err))
+        return;
     if (!err)
         err = buffer_error(response);
     if (err) {
@@ -232,6 +234,8 @@ void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
     struct kvs_route_match match =
         kvs_route_find(api, exchange->request.method, exchange->request.path);
     call->route = match.route;
+    call->has_action = match.has_action;
+    call->action = match.action;
     if (!match.route) {
         refuse(call, &match);
         return;

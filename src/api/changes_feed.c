@@ -158,6 +158,7 @@ static void begin(struct kvs_feed *feed)
     kvs_buf_append_slice(&exchange->response.headers,
                          KVS_SLICE("Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n"));
     exchange->pull = pull;
+    kvs_api_audit_note(feed->call);
     set_heartbeat(feed);
     feed->streaming = true;
     if (feed->over || !kvs_http_stream_start(exchange))

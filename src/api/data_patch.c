@@ -29,6 +29,7 @@ struct patch_input {
     struct kvs_write write;   // of this attempt
     struct kvs_uuid expected; // the version it was computed from
     struct kvs_buf patch;     // compact; ours
+    struct kvs_audit_event event;
 };
 
 static void finish(struct patch_input *input, int err)
@@ -155,6 +156,7 @@ static void write_done(struct kvs_task *task)
     struct patch_input *input = KVS_CONTAINER_OF(task, struct patch_input, write.done);
     struct kvs_api_call *call = input->call;
     int err = input->write.err;
+    call->audited = input->write.audited;
     if (err == KVS_ERR_PRECONDITION && input->attempts < ATTEMPTS_MAX) {
         start_attempt(input);
         return;
@@ -184,6 +186,9 @@ static void run_back_on_loop(struct kvs_task *task)
     input->write.condition_uuid_count = 1;
     input->write.grant = call->grant;
     input->write.key = call->key;
+    kvs_api_audit_describe(call, &input->event);
+    input->event.retried = true;
+    input->write.audit = &input->event;
     input->write.executor = call->exchange->loop;
     input->write.done.run = write_done;
     kvs_node_write(call->api->options.node, &input->write);

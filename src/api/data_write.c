@@ -9,6 +9,7 @@
 struct write_input {
     struct kvs_api_call *call;
     struct kvs_write write;
+    struct kvs_audit_event event;
 };
 
 static struct write_input *input_of(struct kvs_task *task)
@@ -51,6 +52,7 @@ static void write_done(struct kvs_task *task)
     struct write_input *input = input_of(task);
     struct kvs_api_call *call = input->call;
     struct kvs_write *write = &input->write;
+    call->audited = write->audited;
     kvs_buf_clear(&call->exchange->response.body); // it held the value
     int err = write->err;
     if (err == KVS_ERR_NOT_FOUND)
@@ -68,6 +70,8 @@ static void submit(struct kvs_api_call *call, struct write_input *input)
     input->call = call;
     write->grant = call->grant;
     write->key = call->key;
+    kvs_api_audit_describe(call, &input->event);
+    write->audit = &input->event;
     write->executor = call->exchange->loop;
     write->done.run = write_done;
     kvs_node_write(call->api->options.node, write);

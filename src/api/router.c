@@ -30,9 +30,10 @@ static struct kvs_route_shape shape_of(const char *pattern)
         shape.kind = KVS_SHAPE_SEGMENT;
         return shape;
     }
-    kvs_assert(strncmp(brace, "{key}", 5) == 0);
-    shape.kind = KVS_SHAPE_KEY;
-    shape.tail = kvs_slice_from_str(brace + 5);
+    bool has_key = strncmp(brace, "{key}", 5) == 0;
+    kvs_assert(has_key || strncmp(brace, "{n}", 3) == 0);
+    shape.kind = has_key ? KVS_SHAPE_KEY : KVS_SHAPE_NUMBER;
+    shape.tail = kvs_slice_from_str(has_key ? brace + 5 : brace);
     const char *number = strstr(shape.tail.data, "{n}");
     if (number) {
         shape.has_number = true;
@@ -46,6 +47,9 @@ void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT]
 {
     for (size_t i = 0; i < KVS_ROUTE_COUNT; i++) {
         shapes[i] = shape_of(routes[i].pattern);
+        struct kvs_slice action = kvs_slice_from_str(routes[i].audit);
+        shapes[i].has_action = action.size > 0;
+        kvs_assert(action.size == 0 || kvs_audit_action_parse(action, &shapes[i].action));
         shapes[i].has_alias = kvs_slice_starts_with(shapes[i].head, KVS_SLICE("/api/users")) ||
                               kvs_slice_starts_with(shapes[i].head, KVS_SLICE("/api/tokens"));
     }
@@ -99,11 +103,14 @@ static bool shape_matches(const struct kvs_route_shape *shape, struct kvs_slice 
         match->what = KVS_MATCH_PREFIX;
         return match->rest.size == 0 || kvs_slice_ends_with(match->rest, KVS_SLICE("/"));
     }
-    match->what = KVS_MATCH_KEY;
+    if (shape->kind == KVS_SHAPE_KEY)
+        match->what = KVS_MATCH_KEY;
     if (shape->has_number &&
         (!cut_tail(&match->rest, shape->end) || !cut_segment(&match->rest, &match->number)))
         return false;
-    return cut_tail(&match->rest, shape->tail);
+    // A number stands directly behind the head: what is left of the path is the head's '/' alone.
+    return shape->kind == KVS_SHAPE_NUMBER ? match->rest.size == 0
+                                           : cut_tail(&match->rest, shape->tail);
 }
 
 static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feature)
@@ -113,6 +120,8 @@ static bool feature_is_on(const struct kvs_api *api, enum kvs_route_feature feat
         return api->options.revision_history_enabled;
     case KVS_FEATURE_METRICS:
         return api->options.metrics_enabled && api->options.metrics;
+    case KVS_FEATURE_AUDIT:
+        return api->options.audit;
     case KVS_FEATURE_CLUSTER:
         return api->options.peer_auth;
     case KVS_FEATURE_AUTH:
@@ -132,7 +141,9 @@ struct kvs_route_match kvs_route_find(const struct kvs_api *api, enum kvs_http_m
         method = KVS_HTTP_GET;
     unsigned allowed = 0;
     for (size_t i = 0; i < KVS_ROUTE_COUNT; i++) {
-        struct kvs_route_match match = {.route = &routes[i]};
+        struct kvs_route_match match = {.route = &routes[i],
+                                        .has_action = api->shapes[i].has_action,
+                                        .action = api->shapes[i].action};
         if (!shape_matches(&api->shapes[i], path, &match) || !feature_is_on(api, routes[i].feature))
             continue;
         if (routes[i].method == method)

@@ -24,8 +24,8 @@ struct kvs_cluster_options {
     // Hands a message to a peer's address, soon and perhaps: never blocks, copies the bytes. Called
     // on the replica's thread.
     void (*send)(void *ctx, struct kvs_slice address, struct kvs_slice message);
-    // Are the cluster's system records (accounts, permissions) here? Told once at the start and when
-    // it changes; before they are, nobody can be judged. May be NULL. Called on the replica's
+    // Are the cluster's system records (accounts, permissions) here? Told once at the start and
+    // when it changes; before they are, nobody can be judged. May be NULL. Called on the replica's
     // thread, the first time by kvs_node_open.
     void (*system_ready)(void *ctx, bool ready);
     // This process must end: another one has its identity, or the node has left the cluster. Called

@@ -11,6 +11,7 @@
 // writable again. What a failed sync left behind is unknown, so the state is then read anew and the
 // cache emptied.
 #include "base/assert.h"
+#include "node/audit_internal.h"
 #include "node/group.h"
 #include "node/ledger.h"
 #include "node/replica.h"
@@ -132,6 +133,8 @@ static int resume_store(struct kvs_committer *committer)
     struct kvs_commit_state state;
     if (!err)
         err = kvs_node_load_state(node, &state);
+    if (!err)
+        err = kvs_node_audit_reload(node->audit);
     if (err)
         return err;
     node->state = state; // the clock in memory has only risen, whatever was lost
@@ -169,6 +172,7 @@ static void begin_group(struct kvs_committer *committer)
     group->bytes = 0;
     memset(group->overlay, 0, sizeof(group->overlay));
     kvs_store_batch_clear(group->batch);
+    kvs_node_audit_begin(committer->node->audit, group);
 }
 
 static void prepare(struct kvs_committer *committer, struct kvs_write *write)
@@ -183,7 +187,9 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
     } else if (committer->failed) {
         write->err = committer->failed;
     } else {
-        kvs_group_prepare(&committer->group, write);
+        if (write->op != KVS_WRITE_AUDIT && write->op != KVS_WRITE_AUDIT_SEAL)
+            kvs_group_prepare(&committer->group, write);
+        kvs_node_audit_prepare(committer->node->audit, write);
     }
 }
 
@@ -220,13 +226,18 @@ static int commit(struct kvs_committer *committer)
     if (node->ledger && node->ledger->seen_changed)
         err = kvs_ledger_put_seen(node->ledger, group->batch);
     kvs_node_put_state(group->batch, &group->key, &group->state);
+    if (!err)
+        err = kvs_node_audit_finish(node->audit);
     int64_t start_ns = kvs_clock_mono_ns(node->options.clock);
     if (!err)
-        err = kvs_store_write(node->store, group->batch, node->options.durability);
+        err = kvs_store_write(node->store, group->batch,
+                              kvs_node_audit_needs_sync(node->audit) ? KVS_DURABILITY_SYNC
+                                                                     : node->options.durability);
     if (err) {
         fail_store(committer, err);
         return err;
     }
+    kvs_node_audit_committed(node->audit);
     kvs_metrics_observe_ns(node->options.metrics, KVS_METRIC_COMMIT_DURATION,
                            kvs_clock_mono_ns(node->options.clock) - start_ns);
     kvs_metrics_add(node->options.metrics, KVS_METRIC_COMMITS, 1);
@@ -312,6 +323,8 @@ static void publish(struct kvs_committer *committer, struct kvs_write *first)
             atomic_store(&node->log_floor, write->log_floor);
             if (node->ledger)
                 kvs_ledger_trim(node->ledger, write->log_floor);
+        } else if (write->op == KVS_WRITE_AUDIT || write->op == KVS_WRITE_AUDIT_SEAL) {
+            continue; // nothing but entries
         } else if (!write->err) {
             if (write->effect.pending)
                 committer->own_count = kvs_dot_count(write->effect.writer_seq);
@@ -341,8 +354,10 @@ static struct kvs_write *run_group(struct kvs_committer *committer, struct kvs_w
         publish(committer, first);
         kvs_changes_tell(committer->node);
     } else {
+        kvs_node_audit_dropped(committer->node->audit);
         for (struct kvs_write *write = first; write; write = write->next) {
             write->err = write->err ? write->err : err;
+            write->audited = false;
             if (write->op == KVS_WRITE_REPLICA)
                 fail_op(committer, write);
         }

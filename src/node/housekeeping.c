@@ -4,7 +4,7 @@
 // that mostly sleeps; it changes nothing itself but asks the commit thread (INV-5). Nothing due,
 // nothing written: an idle node stays idle.
 #include "base/assert.h"
-#include "node/node_internal.h"
+#include "node/audit_internal.h"
 #include "node/replica_op.h"
 
 #include <pthread.h>
@@ -256,6 +256,8 @@ int kvs_node_housekeep(struct kvs_node *node)
     if (may_go_on(node))
         run_purge(node);
     int err = may_go_on(node) ? trim_log(node) : 0;
+    first_err = first_err ? first_err : err;
+    err = may_go_on(node) ? kvs_node_audit_seal_if_due(node) : 0;
     first_err = first_err ? first_err : err;
     err = may_go_on(node) ? compact_time_index(node) : 0;
     return first_err ? first_err : err;

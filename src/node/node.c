@@ -2,8 +2,8 @@
 // Opening, closing and the state of a node. The order of opening is the order of dependence: store,
 // meta, cache, commit thread, housekeeping; closing goes the other way.
 #include "base/assert.h"
+#include "node/audit_internal.h"
 #include "node/ledger.h"
-#include "node/node_internal.h"
 #include "node/replica.h"
 
 enum { CACHE_SIZE_DEFAULT = 64 << 20 };
@@ -64,6 +64,9 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
     if (err)
         return err;
     size_t cache_size = node->options.record_cache_size;
+    err = kvs_node_audit_open(node, ret_message);
+    if (err)
+        return err;
     err = kvs_cache_new(cache_size ? cache_size : CACHE_SIZE_DEFAULT, node->options.metrics,
                         &node->cache);
     if (!err)
@@ -119,8 +122,12 @@ void kvs_node_close(struct kvs_node *node)
     kvs_jobs_stop(node->jobs);
     kvs_replica_stop(node->replica); // what it asked for is still performed
     kvs_housekeeper_stop(node->housekeeper);
+    if (node->housekeeper && atomic_load(&node->writable) && kvs_node_audit_seal(node) != 0)
+        kvs_log(node->options.log, KVS_LOG_WARN,
+                "audit log: not sealed: its epoch goes on at the next start");
     kvs_committer_stop(node->committer); // what it still commits may fail and wake housekeeping
     kvs_housekeeper_free(node->housekeeper);
+    kvs_node_audit_close(node->audit);
     kvs_replica_free(node->replica);
     kvs_ledger_free(node->ledger);
     kvs_writers_free(node->writers);
@@ -172,6 +179,7 @@ void kvs_node_write_group(struct kvs_node *node, struct kvs_write *writes, size_
     int refused = count > 0 ? kvs_node_refusal(node, &writes[0]) : 0;
     for (size_t i = 0; i < count; i++) {
         writes[i].err = refused;
+        writes[i].audited = false;
         writes[i].effect.pending = NULL;
         writes[i].with_next = i + 1 < count;
         writes[i].next = i + 1 < count ? &writes[i + 1] : NULL;

@@ -11,6 +11,7 @@
 #ifndef KVS_NODE_NODE_H
 #define KVS_NODE_NODE_H
 
+#include "audit/event.h"
 #include "auth/grant.h"
 #include "base/clock.h"
 #include "base/executor.h"
@@ -57,6 +58,8 @@ struct kvs_node_options {
     struct kvs_metrics *metrics;               // may be NULL
     const struct kvs_node_observer *observer;  // may be NULL; outlives the node
     const struct kvs_cluster_options *cluster; // NULL: alone for good; outlives the node
+    bool audit;                                // keep an audit log (node/audit.h)
+    uint64_t audit_actions;                    // bits of the actions that it records
     // For tests of failing disks: takes the opened store over and returns what stands before it;
     // NULL = none. On an error the store stays the node's.
     int (*wrap_store)(struct kvs_store *store, struct kvs_store **ret_store);
@@ -157,6 +160,9 @@ enum kvs_write_op {
                         // version gets the last own writer_seq and the clock
     KVS_WRITE_REPLICA,  // what the replication core wants done: node/replica_op.h
     KVS_WRITE_VIEW,     // open a backup's view, between two commits
+    // The audit log's own (node/audit.h).
+    KVS_WRITE_AUDIT,
+    KVS_WRITE_AUDIT_SEAL,
 };
 enum kvs_condition {
     KVS_CONDITION_NONE,
@@ -200,12 +206,14 @@ struct kvs_write {
     enum kvs_condition condition;
     const struct kvs_uuid *condition_uuids;
     size_t condition_uuid_count;
-    struct kvs_executor *executor; // where `done` runs
-    struct kvs_task done;          // its run must be set; called exactly once
-    void *owner;                   // for the caller's own use
+    const struct kvs_audit_event *audit; // what to record with it, in its commit; NULL: nothing
+    struct kvs_executor *executor;       // where `done` runs
+    struct kvs_task done;                // its run must be set; called exactly once
+    void *owner;                         // for the caller's own use
     // Out.
     int err; // 0; NOT_FOUND (DELETE, RESTORE), PRECONDITION, READ_ONLY, NO_SPACE, IO, SHUTDOWN, …
     bool created; // nothing visible was there before
+    bool audited; // the audit log has its entry, whatever came of the write
     struct kvs_version version;
     // Private to node.
     struct kvs_write *next; // in the queue, then in the group

@@ -24,6 +24,7 @@ enum {
 
 struct kvs_committer;
 struct kvs_jobs;
+struct kvs_node_audit;
 struct kvs_housekeeper;
 
 // What compaction filters read; filled before the store opens, except `store`.
@@ -57,7 +58,8 @@ struct kvs_node {
     _Atomic uint64_t log_seq;      // published by the commit thread
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;
-    _Atomic bool leaving; // the cluster: no client's write is taken any more
+    struct kvs_node_audit *audit; // NULL: no audit log
+    _Atomic bool leaving;         // the cluster: no client's write is taken any more
     struct kvs_changes changes;
     struct kvs_committer *committer;
     struct kvs_housekeeper *housekeeper;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,11 +15,12 @@
 
 #include "api/api.h"
 #include "net/net.h"
+#include "node/audit.h"
 #include "node/node.h"
 #include "server/access.h"
 #include "server/access_log.h"
-#include "server/cluster.h"
 #include "server/backups.h"
+#include "server/cluster.h"
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/server_internal.h"
@@ -43,6 +45,8 @@ struct server {
     struct kvs_gatekeeper access;
     struct kvs_node *node;
     _Atomic(struct kvs_backup_service *) backups; // NULL until it is made: a reload may come before
+    pthread_mutex_t node_lock;                    // guards node_is_open, for the signals' thread
+    bool node_is_open;
     struct kvs_api *api;
     atomic_bool accepting;
     _Atomic enum kvs_access_log access_log;
@@ -120,6 +124,8 @@ struct kvs_node_options kvs_server_node_options(const struct kvs_config *config)
         .revisions = config->revision_history_enabled ? (uint32_t)config->revisions : 1,
         .default_ttl_ms = (config->default_ttl_ns + 999999) / 1000000,
         .tombstone_retention_ms = config->tombstone_retention_hours * 3600 * 1000,
+        .audit = config->tamper_logging_enabled,
+        .audit_actions = config->tamper_log_actions,
         .clock = kvs_clock_system(),
         .random = kvs_random_system(),
     };
@@ -186,6 +192,7 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
         .revisions = (uint32_t)config->revisions,
         .revision_history_enabled = config->revision_history_enabled,
         .metrics_enabled = config->metrics_enabled,
+        .audit = config->tamper_logging_enabled,
         .accepting = is_accepting,
         .accepting_ctx = server,
         .peer_auth = kvs_server_cluster_auth(server->cluster),
@@ -232,13 +239,33 @@ static void reopen_log(struct server *server)
                 KVS_F_STR("error", strerror(errno)));
 }
 
+// A signal may come while the node opens or closes.
+static void audit_reload(struct server *server, int err)
+{
+    const struct kvs_audit_event event = {.action = KVS_AUDIT_config_reload,
+                                          .resource = kvs_slice_from_str(server->config->path)};
+    (void)pthread_mutex_lock(&server->node_lock); // a plain mutex that we never lock twice
+    if (server->node_is_open)
+        kvs_node_audit_note(server->node, &event, err);
+    (void)pthread_mutex_unlock(&server->node_lock);
+}
+
+static void set_node_open(struct server *server, bool open)
+{
+    (void)pthread_mutex_lock(&server->node_lock);
+    server->node_is_open = open;
+    (void)pthread_mutex_unlock(&server->node_lock);
+}
+
 static void on_reload(void *ctx)
 {
     struct server *server = ctx;
     reopen_log(server);
     struct kvs_config *config = NULL;
     const struct kvs_config *current = server->reloaded ? server->reloaded : server->config;
-    if (kvs_reload_config(server->log, server->config, current, &config) != 0)
+    int err = kvs_reload_config(server->log, server->config, current, &config);
+    audit_reload(server, err);
+    if (err != 0)
         return; // logged
     struct kvs_message message;
     struct kvs_net_options options = net_options(server, config);
@@ -342,11 +369,13 @@ static int start(struct server *server, struct kvs_message *ret_message)
         err = make_cluster(server, ret_message);
     if (err == 0)
         err = open_node(server, ret_message);
-    if (err == 0)
+    if (err == 0) {
+        set_node_open(server, true);
         kvs_server_cluster_attach(server->cluster, server->node);
-    if (err == 0 && server->access.auth)
-        err =
-            kvs_access_first_start(server->config, server->node, server->access.auth, ret_message);
+        if (server->access.auth)
+            err = kvs_access_first_start(server->config, server->node, server->access.auth,
+                                         ret_message);
+    }
     if (err == 0)
         err = start_backups(server, ret_message);
     if (err == 0)
@@ -374,6 +403,7 @@ static void finish(struct server *server)
     kvs_server_cluster_stop(server->cluster);
     kvs_api_free(server->api);
     kvs_backup_service_stop(atomic_load(&server->backups));
+    set_node_open(server, false);
     kvs_node_close(server->node);
     kvs_server_cluster_free(server->cluster);
     kvs_gatekeeper_done(&server->access);
@@ -390,6 +420,7 @@ int kvs_server_run(const struct kvs_server_options *options, struct kvs_message 
     const struct kvs_config *config = options->config;
     struct server server = {
         .options = options, .config = config, .notify_socket = getenv("NOTIFY_SOCKET")};
+    (void)pthread_mutex_init(&server.node_lock, NULL); // cannot fail with default attributes
     atomic_init(&server.access_log, config->access_log);
     kvs_signals_block();
     int err = kvs_log_open(options->log_path, config->log_level, config->node_id,

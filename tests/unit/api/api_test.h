@@ -359,6 +359,7 @@ static int api_setup(void **state)
         .revisions = API_REVISIONS,
         .revision_history_enabled = true,
         .metrics_enabled = true,
+        .audit = true,
         .accepting = test_accepting,
         .accepting_ctx = f,
     };

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "node/backup_service.h"
+#include "node/audit.h"
 #include "node/changes.h"
 #include "node/jobs.h"
 
@@ -481,6 +482,74 @@ const char *kvs_backup_phase_name(enum kvs_backup_phase phase)
 {
     static const char *const names[] = {"idle", "writing", "reading", "checking", "rewriting"};
     return names[phase];
+}
+
+// ---- No audit log: its routes are tested over a real node.
+
+bool kvs_node_audits(const struct kvs_node *node, enum kvs_audit_action action)
+{
+    (void)node;
+    (void)action;
+    return false;
+}
+
+void kvs_node_audit(struct kvs_node *node, struct kvs_write *write)
+{
+    (void)node;
+    kvs_executor_post(write->executor, &write->done);
+}
+
+void kvs_node_audit_lost(struct kvs_node *node)
+{
+    (void)node;
+}
+
+void kvs_node_audit_note(struct kvs_node *node, const struct kvs_audit_event *event, int outcome)
+{
+    (void)node, (void)event, (void)outcome;
+}
+
+int kvs_node_audit_visit(struct kvs_node *node, const struct kvs_grant *grant, uint64_t seq,
+                         bool downward, kvs_node_audit_fn *visit, void *ctx)
+{
+    (void)node, (void)grant, (void)seq, (void)downward, (void)visit, (void)ctx;
+    return KVS_ERR_NOT_FOUND;
+}
+
+int kvs_node_audit_visit_seals(struct kvs_node *node, const struct kvs_grant *grant, uint64_t epoch,
+                               bool downward, kvs_node_audit_seal_fn *visit, void *ctx)
+{
+    (void)node, (void)grant, (void)epoch, (void)downward, (void)visit, (void)ctx;
+    return KVS_ERR_NOT_FOUND;
+}
+
+int kvs_node_audit_header(struct kvs_node *node, const struct kvs_grant *grant, uint64_t first,
+                          struct kvs_audit_header *ret_header)
+{
+    (void)node, (void)grant, (void)first, (void)ret_header;
+    return KVS_ERR_NOT_FOUND;
+}
+
+int kvs_node_audit_checkpoint(struct kvs_node *node, const struct kvs_grant *grant,
+                              struct kvs_audit_seal *ret_checkpoint,
+                              struct kvs_audit_public *ret_key)
+{
+    (void)node, (void)grant, (void)ret_checkpoint, (void)ret_key;
+    return KVS_ERR_NOT_FOUND;
+}
+
+int kvs_node_audit_prove(struct kvs_node *node, const struct kvs_grant *grant, uint64_t seq,
+                         struct kvs_buf *scratch, struct kvs_audit_proof *ret_proof)
+{
+    (void)node, (void)grant, (void)seq, (void)scratch, (void)ret_proof;
+    return KVS_ERR_NOT_FOUND;
+}
+
+int kvs_node_audit_prove_growth(struct kvs_node *node, const struct kvs_grant *grant, uint64_t from,
+                                struct kvs_audit_proof *ret_proof)
+{
+    (void)node, (void)grant, (void)from, (void)ret_proof;
+    return KVS_ERR_NOT_FOUND;
 }
 
 #endif
