@@ -182,7 +182,9 @@ static int check_scope(struct kvs_api_call *call)
 {
     enum kvs_scope scope = call->route->scope;
     bool peer = kvs_grant_is_peer(call->grant);
-    if (scope == KVS_SCOPE_OPEN || (peer && (scope == KVS_SCOPE_PEER || is_data_scope(scope))))
+    bool data = is_data_scope(scope) ||
+                (scope == KVS_SCOPE_TOKEN && call->route->permission != KVS_PERMISSION_NONE);
+    if (scope == KVS_SCOPE_OPEN || (peer && (scope == KVS_SCOPE_PEER || data)))
         return 0;
     if (scope == KVS_SCOPE_PEER)
         return kvs_api_fail(call, KVS_ERR_UNAUTHORIZED, "Unauthorized: Missing cluster secret");

@@ -77,6 +77,9 @@ int kvs_feed_read(struct kvs_feed *feed, enum kvs_read_mode mode, uint32_t walk_
                                             .walk_max = walk_max,
                                             .visit = visit,
                                             .ctx = reader};
+    if (!kvs_grant_is_good(call->grant)) // it may have ended while the feed went on
+        return kvs_api_fail(call, KVS_ERR_UNAUTHORIZED,
+                            "Unauthorized: the token is no longer good");
     int err = kvs_node_changes(call->api->options.node, call->grant, &query, mode, &reader->since,
                                &reader->more);
     if (err == KVS_ERR_GONE)

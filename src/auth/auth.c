@@ -196,7 +196,13 @@ int kvs_auth_identify(struct kvs_auth *auth, struct kvs_slice authorization,
     int err = verify(auth, token, &verified, ret_reason);
     if (err)
         return err;
-    *ret_grant = kvs_auth_user_grant(auth, arena, &verified.claims.user, verified.claims.scopes);
+    *ret_grant = make_grant(arena, (struct kvs_grant){.kind = KVS_GRANT_USER,
+                                                      .accounts = auth->accounts,
+                                                      .user = verified.claims.user,
+                                                      .scopes = verified.claims.scopes,
+                                                      .has_token = true,
+                                                      .token = verified.hash,
+                                                      .clock = auth->clock});
     return *ret_grant ? 0 : KVS_ERR_NOMEM;
 }
 

@@ -51,6 +51,14 @@ int kvs_grant_check(const struct kvs_grant *grant, struct kvs_slice key, enum kv
     return allowed ? 0 : KVS_ERR_FORBIDDEN;
 }
 
+bool kvs_grant_is_good(const struct kvs_grant *grant)
+{
+    const char *reason = NULL;
+    return !grant->has_token ||
+           kvs_accounts_check_token(grant->accounts, &grant->token,
+                                    kvs_clock_wall_ms(grant->clock) / 1000, &reason) == 0;
+}
+
 bool kvs_grant_is_open(const struct kvs_grant *grant)
 {
     return grant->kind == KVS_GRANT_OPEN || grant->kind == KVS_GRANT_OWN ||

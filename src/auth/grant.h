@@ -24,6 +24,8 @@ const struct kvs_grant *kvs_auth_peer_grant(void);
 // when a token is missing altogether.
 KVS_MUST_CHECK int kvs_grant_check(const struct kvs_grant *grant, struct kvs_slice key,
                                    enum kvs_access access);
+// Is the token that it was minted from still good? For requests that last: streams, jobs.
+bool kvs_grant_is_good(const struct kvs_grant *grant);
 // May nothing be hidden from the bearer by scopes or permissions?
 bool kvs_grant_is_open(const struct kvs_grant *grant);
 

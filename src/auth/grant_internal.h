@@ -4,6 +4,7 @@
 
 #include "auth/accounts.h"
 #include "auth/grant.h"
+#include "base/clock.h"
 
 struct kvs_grant {
     enum kvs_grant_kind {
@@ -16,6 +17,9 @@ struct kvs_grant {
     struct kvs_accounts *accounts; // USER, ANONYMOUS
     struct kvs_uuid user;          // USER
     kvs_scope_set scopes;          // USER: the token's; ANONYMOUS: what the switches allow
+    bool has_token;                // USER: minted from the token of this hash
+    struct kvs_account_hash token;
+    const struct kvs_clock *clock;
 };
 
 #endif
