@@ -31,12 +31,17 @@ static void greet(const struct kvs_config *config, const char *address)
     const char *scheme = config->cluster_tls_enabled ? "https" : "http";
     if (!isatty(STDERR_FILENO))
         return;
+    const char *header = config->auth_enabled ? " -H \"Authorization: Bearer $KVS_TOKEN\"" : "";
+    fprintf(stderr, "\nKVS serves at %s://%s (Ctrl-C ends it). Try in another terminal:\n", scheme,
+            address);
+    if (config->auth_enabled)
+        fprintf(stderr, "  export KVS_TOKEN=$(kvs token create '%s' | sed -n 's/^Token: //p')\n",
+                config->path);
     fprintf(stderr,
-            "\nKVS serves at %s://%s (Ctrl-C ends it). Try in another terminal:\n"
-            "  curl -X PUT %s://%s/kv/greeting -d '{\"hello\":\"world\"}'\n"
-            "  curl %s://%s/kv/greeting\n"
+            "  curl%s -X PUT %s://%s/kv/greeting -d '{\"hello\":\"world\"}'\n"
+            "  curl%s %s://%s/kv/greeting\n"
             "  curl %s://%s/health\n\n",
-            scheme, address, scheme, address, scheme, address, scheme, address);
+            header, scheme, address, header, scheme, address, scheme, address);
     if (config->cluster_tls_enabled)
         fprintf(stderr, "(--cacert FILE tells curl and kvs which CA to trust.)\n\n");
 }
