@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What wrk sends: load.lua MODE BASE KEYS SEED VALUES. MODE: get (a random key of the first 1000), new (keys
+-- What wrk sends: load.lua MODE BASE KEYS SEED VALUES HEADER. MODE: get (a random key of the first 1000), new (keys
 -- that were never there), over (a random key of KEYS). BASE: the path in front of the key. VALUES: a file, one
--- value a line. Ends with one line "RESULT requests seconds errors p50 p99 max" (latencies in microseconds).
-local mode, base, keys, values, count
+-- value a line. HEADER: a line for each request with its end, or nothing. Ends with one line "RESULT requests seconds errors p50 p99 max" (latencies in microseconds).
+local mode, base, keys, values, count, header
 
 function init(args)
-   mode, base, keys = args[1], args[2], tonumber(args[3])
+   mode, base, keys, header = args[1], args[2], tonumber(args[3]), args[6] or ""
    math.randomseed(tonumber(args[4]))
    count = tonumber(args[4]) * 100000000
    values = {}
@@ -14,7 +14,7 @@ end
 
 function request()
    if mode == "get" then
-      return "GET " .. base .. math.random(0, 999) .. " HTTP/1.1\r\nHost: bench\r\n\r\n"
+      return "GET " .. base .. math.random(0, 999) .. " HTTP/1.1\r\nHost: bench\r\n" .. header .. "\r\n"
    end
    local key
    if mode == "new" then
@@ -24,7 +24,7 @@ function request()
       key = math.random(0, keys - 1)
    end
    local value = values[math.random(#values)]
-   return "PUT " .. base .. key .. " HTTP/1.1\r\nHost: bench\r\nContent-Length: " .. #value .. "\r\n\r\n" .. value
+   return "PUT " .. base .. key .. " HTTP/1.1\r\nHost: bench\r\n" .. header .. "Content-Length: " .. #value .. "\r\n\r\n" .. value
 end
 
 function done(summary, latency)

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from servers import Kvs, Nginx, Webdis, command
+from servers import Kvs, KvsAuth, Nginx, Webdis, command
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONNECTIONS = 64
@@ -65,7 +65,7 @@ def measure(server, mode, options, seed):
     done = subprocess.run(
         [command("taskset"), "-c", str(LOAD_CORE), command("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{options.seconds}s",
          "-s", HERE / "load.lua", f"http://127.0.0.1:{server.port}", "--", mode, base, str(options.keys), str(seed),
-         options.values_file], capture_output=True, text=True, check=False)
+         options.values_file, server.header], capture_output=True, text=True, check=False)
     cpu, written = server.cpu_seconds() - cpu, server.written_bytes() - written
     match = re.search(r"^RESULT (\d+) (\S+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
     if not match or int(match.group(3)) or not int(match.group(1)):
@@ -89,7 +89,7 @@ def fill(server, count, values):
             connection.close()
             return
         value = values[number % len(values)]
-        connection.sendall(f"PUT {server.put_base}{number} HTTP/1.1\r\nHost: bench\r\n"
+        connection.sendall(f"PUT {server.put_base}{number} HTTP/1.1\r\nHost: bench\r\n{server.header}"
                            f"Content-Length: {len(value)}\r\n\r\n{value}".encode())
 
     for _ in range(min(CONNECTIONS, count)):
@@ -110,23 +110,26 @@ def fill(server, count, values):
 def compare(folder, options, values):
     """{(scenario, server name): [Run …]} with the runs of all servers interleaved."""
     kvs, nginx, webdis = Kvs(folder, SERVER_CORE, options.kvs), Nginx(folder, SERVER_CORE), Webdis(folder, SERVER_CORE)
+    auth = KvsAuth(folder, SERVER_CORE, options.kvs)
     runs = {}
     try:
         kvs.start()
+        auth.start()
         webdis.start()
-        for server in (kvs, webdis):
+        for server in (kvs, auth, webdis):
             print(f"filling {server.name} with {options.keys} keys …", flush=True)
             fill(server, options.keys, values)
         nginx.answer = kvs.request("GET", kvs.base + "0")[1]
         nginx.start()
         for number in range(options.runs):
-            for mode, servers in (("get", (nginx, kvs, webdis)), ("new", (webdis, kvs)), ("over", (webdis, kvs))):
+            for mode, servers in (("get", (nginx, kvs, auth, webdis)), ("new", (webdis, kvs, auth)),
+                                  ("over", (webdis, kvs, auth))):
                 for server in servers:
                     run = measure(server, mode, options, number + 1)
                     runs.setdefault((mode, server.name), []).append(run)
-                    print(f"run {number + 1}: {mode:4} {server.name:6} {run.per_second:8.0f}/s", flush=True)
+                    print(f"run {number + 1}: {mode:4} {server.name:8} {run.per_second:8.0f}/s", flush=True)
     finally:
-        for server in (kvs, webdis, nginx):
+        for server in (kvs, auth, webdis, nginx):
             server.stop()
     return runs
 
@@ -136,7 +139,8 @@ def median(runs, field):
 
 
 TITLES = {"get": "GET, cached", "new": "PUT, new keys, durable", "over": "PUT, overwriting, durable"}
-LABELS = {"kvs": "KVS", "nginx": "nginx, static", "webdis": "redis + webdis"}
+LABELS = {"kvs": "KVS", "kvs-auth": "KVS, token + permissions + rate limit",
+          "nginx": "nginx, static", "webdis": "redis + webdis"}
 
 
 def comparison_table(runs):

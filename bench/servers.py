@@ -32,6 +32,7 @@ class Server:
     name = ""
     base = "/"  # the path in front of a key, for reading
     put_base = "/"
+    header = ""  # a complete line of every request, with its end
 
     def __init__(self, folder, core):
         self.folder = pathlib.Path(folder) / self.name
@@ -51,7 +52,8 @@ class Server:
     def request(self, method, path, body=None, timeout_s=60):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
-            connection.request(method, path, body)
+            headers = dict([self.header.strip().split(": ", 1)]) if self.header else {}
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -105,12 +107,13 @@ class Server:
 class Kvs(Server):
     name = "kvs"
     base = put_base = "/kv/bench/"
+    settings = {"auth_enabled": False}
 
     def __init__(self, folder, core, binary):
         super().__init__(folder, core)
         self.binary = pathlib.Path(binary).resolve()
-        settings = {"node_id": "bench", "port": self.port, "auth_enabled": False, "backup_enabled": False,
-                    "http_threads": 1, "log_level": "warn"}
+        settings = {"node_id": "bench", "port": self.port, "backup_enabled": False, "http_threads": 1,
+                    "log_level": "warn", **self.settings}
         config = self.folder / "node.yaml"
         config.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items()))
         config.chmod(0o600)
@@ -118,6 +121,30 @@ class Kvs(Server):
     def start(self):
         self.spawn(self.binary, self.folder / "node.yaml", HOME=str(self.folder))
         return self.wait("/ready")
+
+
+class KvsAuth(Kvs):
+    """KVS that asks for a token, checks permission bits (those of an ancestor) and counts requests."""
+    name = "kvs-auth"
+    settings = {"auth_enabled": True, "rate_limit_requests": 1_000_000_000, "rate_limit_window": "1h"}
+
+    def start(self):
+        seconds = super().start()
+        if not self.header:
+            log = (self.folder / "log").read_text()
+            token = next(line for line in log.splitlines() if line.startswith("Token: ")).removeprefix("Token: ")
+            self.header = f"Authorization: Bearer {token}\r\n"
+            user = self.ask("POST", "/api/users", {"nickname": "bench"})["uuid"]
+            self.ask("PUT", "/kv/bench/metadata", {"owner_uuid": user})
+            order = {"user_uuid": user, "scopes": ["read", "write"], "ttl": "24h"}
+            self.header = f"Authorization: Bearer {self.ask('POST', '/api/tokens', order)['token']}\r\n"
+        return seconds
+
+    def ask(self, method, path, body):
+        status, answer = self.request(method, path, json.dumps(body))
+        if status not in (200, 201):
+            raise SystemExit(f"bench: {self.name}: {answer!r}")
+        return json.loads(answer)
 
 
 class Nginx(Server):

@@ -12,8 +12,6 @@
 
 #include "base/duration.h"
 
-#include <stdio.h>
-
 enum { MS_PER_S = 1000, NS_PER_MS = 1000 * 1000 };
 
 // ---- Peers
@@ -132,9 +130,10 @@ static int count_request(struct kvs_api_call *call)
 
 static void append_number(struct kvs_http_response *response, const char *name, int64_t number)
 {
-    char text[24];
-    int size = snprintf(text, sizeof(text), "%lld", (long long)number); // always fits
-    kvs_http_response_header(response, name, kvs_slice(text, (size_t)size));
+    kvs_buf_append_str(&response->headers, name);
+    kvs_buf_append_str(&response->headers, ": ");
+    kvs_buf_append_i64(&response->headers, number);
+    kvs_buf_append_str(&response->headers, "\r\n");
 }
 
 void kvs_api_append_limit(struct kvs_api_call *call, int err)

@@ -21,7 +21,7 @@ static const struct {
 
 struct kvs_account_hash kvs_account_hash_of(struct kvs_slice text)
 {
-    struct kvs_account_hash hash;
+    struct kvs_account_hash hash = {{0}};
     kvs_auth_sha3_512(text, hash.text);
     return hash;
 }
