@@ -18,9 +18,9 @@ struct kvs_api;
 struct kvs_api_options {
     struct kvs_node *node;
     struct kvs_backup_service *backups; // NULL: the routes of backups do not exist
-    struct kvs_metrics *metrics;   // NULL: as with metrics_enabled off
-    struct kvs_log *log;           // may be NULL
-    const struct kvs_clock *clock; // the node's
+    struct kvs_metrics *metrics;        // NULL: as with metrics_enabled off
+    struct kvs_log *log;                // may be NULL
+    const struct kvs_clock *clock;      // the node's
     struct kvs_random *random;
     struct kvs_auth *auth;               // NULL: as with auth_enabled off
     const char *cluster_secret;          // what peers prove themselves with

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "auth/scope.h"
+#include "base/assert.h"
 #include "base/suggest.h"
 #include "base/uuid.h"
 #include "cmd/show.h"
@@ -268,6 +269,7 @@ int kvs_account_cmd_list(struct kvs_account_cmd *cmd, const char *target, const 
     struct listing listing = {.columns = columns};
     while (columns[listing.column_count])
         listing.column_count++;
+    kvs_assert(listing.column_count > 0);
     struct kvs_slice next = KVS_SLICE_EMPTY;
     int code = add_heading(cmd, &listing) ? KVS_EXIT_OK : no_memory();
     do {

@@ -538,15 +538,16 @@ def test_the_log_holds_the_settings_but_no_secret_no_query_and_no_value(user):
         assert path.is_dir() or b"canary" not in path.read_bytes(), path
 
 
-def test_a_node_without_accounts_warns_at_every_start_unless_told(user):
+def test_the_owner_of_a_first_start_is_in_the_log_once(user):
     config = user.config(auth_enabled=True)
-    for starts in (1, 2):
+    log = user.kvs_home / "logs" / "a_node1.yaml.log"
+    for _ in range(2):
         user.ok("restart", config)
-        warnings = [line for line in user.log_lines() if line["level"] == "warn" and "auth_enabled: false" in line["msg"]]
-        assert len(warnings) == starts
-    quiet = user.config("node2")
-    user.ok("start", quiet)
-    assert not [line for line in user.log_lines("a_node2.yaml.log") if line["level"] == "warn"]
+        plain = [line.split(": ")[0] for line in log.read_text().splitlines() if not line.startswith("{")]
+        assert plain == ["User UUID", "Group UUID", "Token", "Expires"]
+    assert log.stat().st_mode & 0o077 == 0
+    user.ok("start", user.config("node2"))
+    assert "Token: " not in (user.kvs_home / "logs" / "a_node2.yaml.log").read_text()
 
 
 # ---- As a service
