@@ -3,6 +3,7 @@
 // --data-dir DIR`: a backup becomes a data folder that a node can be started on.
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "cmd/backup_local.h"
@@ -67,6 +68,12 @@ static int run_restore(const struct kvs_args *args)
     int code = check_options(args, data_dir != NULL);
     if (code != KVS_EXIT_OK)
         return code;
+    struct stat status;
+    if (!data_dir && strchr(args->operands[0], '/') && stat(args->operands[0], &status) == 0 &&
+        S_ISREG(status.st_mode))
+        return kvs_cmd_usage_error(args->command,
+                                   "'%s' is a file: to restore a backup, say --data-dir DIR",
+                                   args->operands[0]);
     return data_dir ? restore_backup(args, data_dir) : kvs_cmd_restore_key(args);
 }
 

@@ -11,7 +11,7 @@ import pytest
 import kvsaccounts
 from kvsnode import ROOT, binary, clean_environment, key_path, wait_until
 
-TAMPERED = 9
+TAMPERED = 11
 
 
 @pytest.fixture
