@@ -147,6 +147,7 @@ struct node {
     int64_t clock_drift_ppm;
     bool disk_full;
     int64_t disk_delay_ms;
+    bool restored; // its disk went back in time, and its promises with it
     // A copy of its disk, taken some time ago.
     bool has_backup;
     struct disk backup;
