@@ -247,6 +247,7 @@ static void put_batch(struct kvs_buf *out, const struct kvs_message_batch *body)
     wire_put_u8(out, body->more);
     put_run(out, &body->run);
     wire_put_uint(out, body->receiver_seen);
+    wire_put_int(out, body->watermark_ms);
     put_items(out, body->items, body->item_count);
 }
 
@@ -257,6 +258,7 @@ static void get_batch(struct wire_reader *in, struct kvs_message_batch *body)
     body->more = wire_get_bool(in);
     body->run = get_run(in);
     body->receiver_seen = wire_get_uint(in);
+    body->watermark_ms = wire_get_int(in);
     body->items = get_items(in, &body->item_count);
 }
 
@@ -280,6 +282,7 @@ static void put_pull(struct kvs_buf *out, const struct kvs_message_pull *body)
     wire_put_uint(out, body->life);
     wire_put_uint(out, body->from);
     wire_put_uint(out, body->size_max);
+    wire_put_int(out, body->watermark_ms);
 }
 
 static void get_pull(struct wire_reader *in, struct kvs_message_pull *body)
@@ -288,6 +291,7 @@ static void get_pull(struct wire_reader *in, struct kvs_message_pull *body)
     body->life = wire_get_u32(in);
     body->from = wire_get_u32(in);
     body->size_max = wire_get_u32(in);
+    body->watermark_ms = wire_get_int(in);
 }
 
 static void put_compare(struct kvs_buf *out, const struct kvs_message_compare *body)

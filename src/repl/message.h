@@ -145,6 +145,7 @@ struct kvs_message_batch {
     bool more;
     struct kvs_seen_run run;
     uint64_t receiver_seen; // the receiver's newest writer_seq that the sender has
+    int64_t watermark_ms;   // no version at or below it is here that something newer replaced
     struct kvs_repl_item *items;
     size_t item_count;
 };
@@ -159,7 +160,8 @@ struct kvs_message_pull {
     struct kvs_uuid node;
     uint32_t life;
     uint32_t from;
-    uint32_t size_max; // bytes
+    uint32_t size_max;    // bytes
+    int64_t watermark_ms; // the asker's
 };
 
 struct kvs_message_compare {

@@ -37,6 +37,7 @@ void pull_next(struct kvs_repl *r, struct member *from)
         .life = gap.life,
         .from = gap.from,
         .size_max = r->options.batch_size_max,
+        .watermark_ms = r->watermark_ms,
     };
     from->pull_node = gap.node;
     from->pull_life = gap.life;
@@ -79,5 +80,6 @@ void pull_on_request(struct kvs_repl *r, struct member *from, const struct kvs_m
     action->read_log.token = token->token;
     action->read_log.run = token->run;
     action->read_log.size_max = (uint32_t)min_i64(pull->size_max, r->options.batch_size_max);
-    action->read_log.watermark_ms = r->watermark_ms;
+    token->watermark_ms = max_i64(r->watermark_ms, pull->watermark_ms);
+    action->read_log.watermark_ms = token->watermark_ms;
 }

@@ -16,7 +16,9 @@ static void push_begin(struct kvs_repl *r, struct member *to)
     action->read_log.token = token->token;
     action->read_log.run = token->run;
     action->read_log.size_max = (uint32_t)min_i64(to->credit_bytes, r->options.batch_size_max);
-    action->read_log.watermark_ms = r->watermark_ms;
+    // Below the receiver's, too: there it has forgotten deletions that replaced what the log holds.
+    token->watermark_ms = max_i64(r->watermark_ms, to->watermark_ms);
+    action->read_log.watermark_ms = token->watermark_ms;
     to->push = PUSH_READING;
     to->push_deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
 }
@@ -63,6 +65,7 @@ static void batch_send(struct kvs_repl *r, const struct member *to, const struct
         .more = read->more,
         .run = {token->run.node, token->run.life, token->run.from, read->to},
         .receiver_seen = peer_writes_seen(r, to),
+        .watermark_ms = token->watermark_ms,
         .items = (struct kvs_repl_item *)read->items,
         .item_count = read->item_count,
     };
@@ -151,6 +154,19 @@ static void ack_send(struct kvs_repl *r, const struct member *to, const struct k
     repl_send(r, to, &message);
 }
 
+// Our watermark has risen beyond the one that the sender knew: among what lies between them may be
+// old versions whose deletions have been forgotten here, or come behind them and go at once.
+static bool is_stale(const struct kvs_repl *r, const struct kvs_message_batch *batch)
+{
+    for (size_t i = 0; i < batch->item_count; i++) {
+        const struct kvs_version *version = &batch->items[i].version;
+        if (version->timestamp > batch->watermark_ms && version->timestamp <= r->watermark_ms &&
+            !kvs_seen_covers_version(&r->seen, version))
+            return true;
+    }
+    return false;
+}
+
 void batch_on_message(struct kvs_repl *r, struct member *from,
                       const struct kvs_message_batch *batch)
 {
@@ -163,6 +179,10 @@ void batch_on_message(struct kvs_repl *r, struct member *from,
     }
     if (batch->run.to < batch->run.from)
         return;
+    if (is_stale(r, batch)) {
+        status_send(r, from, false); // it is to know our watermark, and read its log again
+        return;
+    }
     struct token *token = repl_token(r, TOKEN_BATCH_APPLY, from);
     if (!token)
         return; // overloaded: as if it had been lost

@@ -115,7 +115,8 @@ struct token {
     struct kvs_seen_run run;
     bool flag;            // COMPARE: want_seen; BATCH_APPLY: pulled
     bool incomplete;      // COMPARE: not all that we had seen was in the store
-    int64_t watermark_ms; // COMPARE: ours when it was asked
+    int64_t watermark_ms; // COMPARE: ours when it was asked; …_READ of a log: up to where only
+                          // current versions are read
     // COMPARE with want_seen: what we had seen when it was asked. APPLY: what it brings.
     struct kvs_seen seen;
     int64_t made_ms;

@@ -54,6 +54,21 @@ static bool is_whole(const struct kvs_seen *seen, const struct kvs_seen_entry *e
     return kvs_seen_last(seen, &entry->node, entry->life) == entry->count;
 }
 
+// Every member has it, those in exile too: nobody looks at what has been folded any more.
+static bool all_have(const struct kvs_repl *r, const struct kvs_seen_entry *entry)
+{
+    if (r->returning || r->boot.phase != BOOT_DONE || gc_is_estranged(r))
+        return false;
+    for (size_t i = 0; i < r->member_count; i++) {
+        const struct member *m = r->members[i];
+        if (m->state <= KVS_MEMBER_DEAD &&
+            (!m->status_heard || m->bootstrapping ||
+             kvs_seen_reach(&m->seen, &entry->node, entry->life, 0) < entry->count))
+            return false;
+    }
+    return true;
+}
+
 // How many of a node's lives are still told apart.
 static size_t count_lives(const struct kvs_seen *seen, const struct kvs_uuid *node)
 {
@@ -80,7 +95,7 @@ static uint32_t last_foldable(const struct kvs_repl *r, const struct kvs_uuid *n
         const struct kvs_seen_entry *ours = kvs_seen_find(&r->seen, node, theirs->life);
         if (theirs->life >= life || !ours || ours->settled || ours->count < theirs->count ||
             !is_whole(&r->seen, ours) || !is_whole(word, theirs) ||
-            ours->newest_ms > r->watermark_ms)
+            ours->newest_ms > r->watermark_ms || !all_have(r, ours))
             break;
         last = theirs->life;
         lives--;

@@ -94,9 +94,17 @@ static struct member *session_peer(struct kvs_repl *r)
     return peer && member_is_reachable(peer) && peer->life == r->sync.node_life ? peer : NULL;
 }
 
+// Each question has a number of its own: the answer to an earlier one, late or twice, is none.
+static uint32_t next_session(struct kvs_repl *r)
+{
+    r->session_last = r->session_last % (KVS_MESSAGE_SESSION_REPAIR - 1) + 1;
+    return r->session_last;
+}
+
 static void ask(struct kvs_repl *r, struct member *peer)
 {
     struct sync *sync = &r->sync;
+    sync->session = next_session(r);
     // Either side cuts what differs: each may become this many, and must find room.
     enum { PIECES_MAX = 4 * KVS_REPL_PARTS * KVS_REPL_PARTS };
     size_t room = (SYNC_QUEUE_MAX - sync->queue_count) / PIECES_MAX + 1;
@@ -126,6 +134,7 @@ static void ask(struct kvs_repl *r, struct member *peer)
 static void fetch(struct kvs_repl *r, struct member *peer)
 {
     struct sync *sync = &r->sync;
+    sync->session = next_session(r);
     size_t count = sync->wanted_count < SYNC_KEYS_MAX ? sync->wanted_count : SYNC_KEYS_MAX;
     struct kvs_slice *keys = repl_alloc(r, count * sizeof(*keys));
     if (!keys)
@@ -239,8 +248,6 @@ void sync_start(struct kvs_repl *r, struct member *with)
 {
     struct sync *sync = &r->sync;
     kvs_assert(sync->phase == SYNC_NONE);
-    r->session_last = r->session_last % (KVS_MESSAGE_SESSION_REPAIR - 1) + 1;
-    sync->session = r->session_last;
     sync->node = with->node;
     sync->node_life = with->life;
     sync->clean = true;

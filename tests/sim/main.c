@@ -162,6 +162,7 @@ int main(int argc, char **argv)
         free(sim);
         return result;
     }
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); // a long run is looked at while it goes
     struct totals totals = {0};
     uint64_t failures = 0;
     clock_t start = clock();

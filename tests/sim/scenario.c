@@ -170,6 +170,7 @@ static void restore_backup(struct sim *sim, struct node *node)
     memcpy(node->state, node->backup_state, node->backup_state_size);
     node->state_size = node->backup_state_size;
     node->promised_ms = 0;
+    node->restored = true;
     check_excuse(sim, &lost);
     disk_done(&lost);
 }
@@ -464,14 +465,15 @@ static void help_stranded(struct sim *sim)
 
 // ---- A connected core, while faults go on around it
 
-// A version from the future is current where it was written and waits everywhere else.
+// A version from the future is current where it was written and waits everywhere else; and a
+// damaged one may be the last of its kind.
 static bool waits_for_its_time(const struct sim *sim)
 {
     int64_t now_ms = SIM_WALL_START_MS + sim->now_ms + sim->knobs.skew_max_ms;
     for (int i = 0; i < sim->node_count; i++)
         for (int k = 0; k < sim->knobs.keys && sim->core[i]; k++)
             if (sim->nodes[i].memory.cells[k].version.timestamp > now_ms ||
-                sim->nodes[i].memory.deferred_count > 0)
+                sim->nodes[i].memory.cells[k].damaged || sim->nodes[i].memory.deferred_count > 0)
                 return true;
     return false;
 }

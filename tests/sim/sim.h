@@ -95,6 +95,7 @@ struct disk {
     int64_t own_newest_ms;
     int64_t clock_floor_ms;
     int64_t purged_ms;
+    int keys, log_size; // of the scenario: no more than these is used below
     struct cell cells[SIM_KEYS_MAX];
     struct log_entry log[SIM_LOG_MAX]; // ring, by arrival
     uint64_t log_next;
@@ -146,6 +147,7 @@ struct node {
     int64_t clock_drift_ppm;
     bool disk_full;
     int64_t disk_delay_ms;
+    bool restored; // its disk went back in time, and its promises with it
     // A copy of its disk, taken some time ago.
     bool has_backup;
     struct disk backup;
@@ -160,6 +162,7 @@ struct node {
     struct cell before[SIM_KEYS_MAX];
     int64_t promised_ms;
     bool revived; // by the commit being made
+    bool changed; // some cell, since the last check
 };
 
 enum sim_event_type { SIM_MESSAGE, SIM_TICK, SIM_SYNC_DONE, SIM_READ_DONE, SIM_SCRIPT };
@@ -261,7 +264,7 @@ struct kvs_digest_sum sim_item(const struct node *node, struct kvs_slice key,
                                const struct cell *cell);
 
 // ---- check.c
-void check_step(struct node *node);
+void check_step(struct node *node, enum kvs_repl_event_type after);
 bool check_converged(struct sim *sim, char *why, size_t why_size);
 void check_rest(struct sim *sim);
 bool check_same(const struct node *a, const struct node *b, char *why, size_t why_size);

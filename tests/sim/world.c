@@ -79,6 +79,7 @@ void sim_fail(struct sim *sim, const char *format, ...)
     sim->failed = true;
     if (sim->trace)
         fprintf(sim->trace, "FAILED %s\n", sim->failure);
+    check_trace_nodes(sim);
 }
 
 // ---- The heap
