@@ -219,7 +219,7 @@ static int read_input(struct kvs_api_call *call, struct backups_input *input)
         err = kvs_api_param_limit(call, &params[LIMIT], &input->limit);
     if (err || !params[CURSOR].found)
         return err;
-    err = kvs_api_cursor_parse(&call->exchange->arena, params[CURSOR].value, &input->cursor);
+    err = kvs_api_cursor_parse(call, params[CURSOR].value, &input->cursor);
     return err == KVS_ERR_INVALID || (!err && input->cursor.size > NAME_PARAM_MAX)
                ? kvs_api_fail(call, KVS_ERR_INVALID,
                               "The cursor is none of this listing: pass \"next\" as it came.")
