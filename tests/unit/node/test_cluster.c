@@ -6,6 +6,7 @@
 #include "node/backup.h"
 #include "node/cluster.h"
 #include "node/ledger.h"
+#include "node/replica_op.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -522,6 +523,56 @@ static void a_leaving_node_says_so(void **state)
     wait_for_equal(c, 0, 1);
 }
 
+struct counting {
+    struct kvs_executor base;
+    _Atomic int done;
+};
+
+static void count_done(struct kvs_executor *executor, struct kvs_task *task)
+{
+    (void)task;
+    atomic_fetch_add(&KVS_CONTAINER_OF(executor, struct counting, base)->done, 1);
+}
+
+// Commits a put and, in the same group, what the core would have made durable.
+static void put_beside_a_persist(struct cluster *c, int index, const char *key)
+{
+    struct kvs_node *node = c->peers[index].node;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(1 << 20);
+    assert_int_equal(
+        kvs_store_get(node->store, KVS_FAMILY_META, KVS_SLICE("replica"), KVS_READ_DISK, &bytes),
+        0);
+    struct counting counting = {.base.post = count_done};
+    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_PERSIST, 0);
+    assert_non_null(op);
+    op->bytes = kvs_buf_slice(&bytes);
+    op->write.executor = &counting.base;
+    struct kvs_write write = make_write(KVS_WRITE_PUT, key, "1");
+    write.executor = &counting.base;
+    write.next = &op->write;
+    kvs_committer_submit(node->committer, &write, &op->write, 2);
+    WAIT_FOR(atomic_load(&counting.done) == 2);
+    kvs_replica_op_free(op);
+}
+
+// The core waits for a PERSIST and takes no news from it: others must bring them.
+static void a_write_beside_a_persist_is_pushed(void **state)
+{
+    static const char *const keys[] = {"a", "b", "c", "d",
+                                       "e"}; // a late operation may save the first
+    struct cluster *c = *state;
+    for (int i = 0; i < 2; i++) { // nothing but the push brings it in time
+        c->peers[i].cluster_options.sync_interval_ms = 3600000;
+        c->peers[i].cluster_options.catchup_interval_ms = 3600000;
+        c->peers[i].cluster_options.promise_interval_ms = 3600000;
+    }
+    form(c, 2);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        put_beside_a_persist(c, 0, keys[i]);
+        WAIT_FOR(holds(c, 1, keys[i], "1"));
+    }
+}
+
 static void many_writers_end_with_one_state(void **state)
 {
     struct cluster *c = *state;
@@ -686,6 +737,7 @@ int main(void)
         TEST(a_damaged_record_is_repaired_from_a_peer),
         TEST(a_copied_directory_is_told_to_stop),
         TEST(a_leaving_node_says_so),
+        TEST(a_write_beside_a_persist_is_pushed),
         TEST(many_writers_end_with_one_state),
         TEST(a_restored_node_neither_resurrects_nor_rolls_back),
         TEST(as_new_writes_the_backup_wins_everywhere),
