@@ -56,6 +56,26 @@ class ClusterNode(kvsnode.Node):
         self.process.send_signal(signal.SIGCONT)
         self.frozen = False
 
+    @contextlib.contextmanager
+    def stutter(self, stop_s=0.3, run_s=0.02):
+        """The process gets that little time only, as on a machine that is far too busy."""
+        ended = threading.Event()
+
+        def limp():
+            while not ended.is_set():
+                self.freeze()
+                ended.wait(stop_s)
+                self.thaw()
+                ended.wait(run_s)
+
+        thread = threading.Thread(target=limp, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
     def kill(self):
         super().kill()
         self.frozen = False

@@ -142,14 +142,6 @@ class NamespaceNetwork(Network):
     def inside(self, index):
         return _inside(self.nodes[index])
 
-    def slow(self, index, delay_ms):
-        """Everything that a node sends takes so much longer; 0: no longer."""
-        with self.inside(index):
-            if delay_ms:
-                _run("tc", "qdisc", "replace", "dev", "eth0", "root", "netem", "delay", f"{delay_ms}ms")
-            else:
-                _run("tc", "qdisc", "del", "dev", "eth0", "root")
-
     def _set_link(self, source, target, up):
         with self.inside(source):
             self._point(target, self._mac(target) if up else NOBODY)
@@ -187,11 +179,6 @@ class ProxyNetwork(Network):
     def inside(index):  # pylint: disable=unused-argument
         yield
 
-    def slow(self, index, delay_ms):
-        for proxy in self.proxies.values():
-            if proxy.index == index:
-                proxy.delay_s = delay_ms / 1000
-
     def _set_link(self, source, target, up):
         pass  # the proxies look at `cuts`
 
@@ -207,7 +194,6 @@ class Proxy:
         self.network, self.index, self.target = network, index, target
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.delay_s = 0
         self.closed = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -254,8 +240,6 @@ class Proxy:
                 data = end.recv(65536)
                 if not data:
                     return
-                if self.delay_s:
-                    self.closed.wait(self.delay_s)
                 ways[end][0].sendall(data)
 
 
