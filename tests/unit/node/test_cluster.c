@@ -6,6 +6,7 @@
 #include "node/backup.h"
 #include "node/cluster.h"
 #include "node/ledger.h"
+#include "node/replica.h"
 #include "node/replica_op.h"
 
 #include <pthread.h>
@@ -441,6 +442,7 @@ static void deletions_are_forgotten_when_all_have_them(void **state)
 static void a_version_from_the_future_waits(void **state)
 {
     struct cluster *c = *state;
+    c->peers[0].cluster_options.promise_interval_ms = 3600000; // no promise by the wrong clock
     form(c, 2);
     // The writer's clock is ten minutes ahead for one write.
     cut(c, 0, 1, true);
@@ -456,6 +458,35 @@ static void a_version_from_the_future_waits(void **state)
     atomic_fetch_add(&c->clock.wall_ms, 600000);
     WAIT_FOR(holds(c, 1, "ahead", "1"));
     wait_for_equal(c, 0, 1);
+}
+
+static void look_at_promise(void *ctx, const struct kvs_repl *core)
+{
+    struct kvs_repl_view view;
+    kvs_repl_view(core, &view);
+    *(int64_t *)ctx = view.promise_ms;
+}
+
+static bool has_promised(struct cluster *c, int index)
+{
+    int64_t promise_ms = 0;
+    kvs_replica_look(c->peers[index].node->replica, look_at_promise, &promise_ms);
+    return promise_ms > 0;
+}
+
+static void a_clock_that_was_ahead_holds_nobody_there(void **state)
+{
+    struct cluster *c = *state;
+    struct test_clock ahead = {.base = c->clock.base};
+    atomic_store(&ahead.wall_ms, atomic_load(&c->clock.wall_ms) + 2 * INT64_C(86400000));
+    c->peers[1].options.clock = &ahead.base;
+    c->peers[1].cluster_options.promise_interval_ms = 3000; // many probes later
+    form(c, 2);
+    WAIT_FOR(has_promised(c, 1));
+    atomic_store(&ahead.wall_ms, atomic_load(&c->clock.wall_ms));
+    put_at(c, 1, "right again", "1");
+    WAIT_FOR(holds(c, 0, "right again", "1"));
+    down(c, 1); // the clock is this function's
 }
 
 static void damage(struct cluster *c, int index, const char *key)
@@ -734,6 +765,7 @@ int main(void)
         TEST(two_nodes_with_data_that_meet_lose_nothing),
         TEST(deletions_are_forgotten_when_all_have_them),
         TEST(a_version_from_the_future_waits),
+        TEST(a_clock_that_was_ahead_holds_nobody_there),
         TEST(a_damaged_record_is_repaired_from_a_peer),
         TEST(a_copied_directory_is_told_to_stop),
         TEST(a_leaving_node_says_so),
