@@ -10,6 +10,7 @@ from kvsnode import wait_until
 
 CHANGES = int(os.environ.get("KVS_RETURN_CHANGES", "2000"))
 BATCH = 500
+READ_S = 30 + CHANGES / 200  # reading all of it takes the test itself a while
 
 
 def write_batch(node, operations):
@@ -35,7 +36,7 @@ def test_a_node_that_was_away_moves_only_what_differs(make_cluster, seed):
         base_bytes += len(value) // 2
         operations.append({"op": "put", "path": key, "data": value})
     write_batch(cluster[0], operations)
-    wait_equal(cluster)
+    wait_equal(cluster, READ_S)
     assert cluster[2].stop() == 0
 
     changed = rng.sample(keys, CHANGES // 2)
@@ -44,12 +45,12 @@ def test_a_node_that_was_away_moves_only_what_differs(make_cluster, seed):
     write_batch(cluster[0], [{"op": "delete", "path": key} for key in deleted])
     write_batch(cluster[1], [{"op": "put", "path": key, "data": 1} for key in overwritten])
     write_batch(cluster[0], [{"op": "put", "path": f"new/{number}", "data": number} for number in range(CHANGES // 2)])
-    expected, _ = wait_equal(cluster.nodes[:2])
+    expected, _ = wait_equal(cluster.nodes[:2], READ_S)
 
     before = moved_bytes(cluster.nodes[:2])
     cluster[2].start()
     wait_until(cluster[2].is_ready, "it is ready")
-    shown, seconds = wait_equal(cluster)
+    shown, seconds = wait_equal(cluster, READ_S)
     after = moved_bytes(cluster)
     assert shown == expected
     assert not set(deleted) & set(shown)
