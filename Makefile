@@ -33,11 +33,12 @@ fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
 	@scripts/deps.sh check
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
-soak: ## the kill -9 tests, long: make soak ROUNDS=1000 BACKUPS=100
+soak: ## the crash and cluster tests, long: make soak ROUNDS=1000 BACKUPS=100 CUTS=34 CHANGES=100000
 	@scripts/deps.sh test
 	@scripts/build.sh $(BUILD)
 	@KVS_BINARY=$(abspath $(BUILD))/kvs KVS_KILL_ROUNDS=$(or $(ROUNDS),1000) KVS_BACKUP_ROUNDS=$(or $(BACKUPS),100) \
-		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/crash
+		KVS_CLUSTER_ROUNDS=$(or $(CUTS),34) KVS_RETURN_CHANGES=$(or $(CHANGES),100000) \
+		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/crash tests/cluster
 
 demo: ## load a sample set of real documents and play with it
 	@scripts/deps.sh test

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import cluster
 from servers import Kvs, KvsAuth, Nginx, Webdis, command
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -232,7 +233,7 @@ def machine(folder):
     return f"{os.cpu_count()} cores, {memory:.0f} GiB memory, Linux {kernel}, {file_system(folder)}"
 
 
-def report(runs, rows, options, folder):
+def report(runs, rows, cluster_rows, options, folder):
     lines = [f"# Benchmark of {datetime.date.today()}", "", f"Machine: {machine(folder)}.",
              f"Server on one core, wrk with {CONNECTIONS} connections on the other; values of {VALUE_SIZE} bytes, "
              f"{options.keys} keys;", f"medians of {options.runs} interleaved runs of {options.seconds} s (max: of all runs). "
@@ -241,6 +242,10 @@ def report(runs, rows, options, folder):
         lines += comparison_table(runs) + [""]
     if rows:
         lines += ["| KVS alone | |", "|---|---:|"] + [f"| {what} | {figure} |" for what, figure in rows] + [""]
+    if cluster_rows:
+        lines += ["Nodes, load and samplers on the same cores; bench/cluster.py says how each is measured.", "",
+                  "| KVS as a cluster | |", "|---|---:|"]
+        lines += [f"| {what} | {figure} |" for what, figure in cluster_rows] + [""]
     return "\n".join(lines)
 
 
@@ -253,7 +258,7 @@ def parse_arguments():
     parser.add_argument("--keys", type=int, help="for GET and overwriting (100000)")
     parser.add_argument("--many-keys", type=int, help="for start-up and listing (1000000)")
     parser.add_argument("--dir", type=pathlib.Path, help="where the data lie: a real disk (beside the program)")
-    parser.add_argument("--only", choices=("compare", "alone"), help="only one of the two tables")
+    parser.add_argument("--only", choices=("compare", "alone", "cluster"), help="only one of the tables")
     options = parser.parse_args()
     defaults = (1, 2, 5000, 20000) if options.quick else (5, 10, 100_000, 1_000_000)
     for name, value in zip(("runs", "seconds", "keys", "many_keys"), defaults):
@@ -274,9 +279,10 @@ def main():
     try:
         options.values_file = str(folder / "values")
         pathlib.Path(options.values_file).write_text("\n".join(values) + "\n")
-        runs = {} if options.only == "alone" else compare(folder / "compare", options, values)
-        rows = [] if options.only == "compare" else start_up(folder / "alone", options, values)
-        text = report(runs, rows, options, folder)
+        runs = compare(folder / "compare", options, values) if options.only in (None, "compare") else {}
+        rows = start_up(folder / "alone", options, values) if options.only in (None, "alone") else []
+        cluster_rows = cluster.rows(folder / "cluster", options, values) if options.only in (None, "cluster") else []
+        text = report(runs, rows, cluster_rows, options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("\n" + text)

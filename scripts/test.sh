@@ -31,7 +31,7 @@ failed=$((failed + bad))
 
 KVS_BINARY=$(realpath "$dir/kvs")
 export KVS_BINARY
-/usr/bin/python3 -m pytest -q -n "${KVS_TEST_JOBS:-2}" -p no:cacheprovider tests/blackbox tests/crash \
+/usr/bin/python3 -m pytest -q -n "${KVS_TEST_JOBS:-2}" -p no:cacheprovider tests/blackbox tests/crash tests/cluster \
     >"$log" 2>&1
 status=$?
 cat "$log"

@@ -308,7 +308,9 @@ static void publish_op(struct kvs_committer *committer, struct kvs_replica_op *o
     commit.revived = op->commit.revived;
     commit.err = err;
     op->commit = commit;
-    committer->untold = false;
+    // Of a PERSIST only its end is waited for: what it would have said is said behind the group.
+    if (op->type != KVS_OP_PERSIST)
+        committer->untold = false;
 }
 
 // Makes the group visible, in order: a later write of a key replaces an earlier one. What a failed

@@ -406,7 +406,13 @@ static void put_clock(struct kvs_group *group)
 
 static int promise(struct kvs_group *group, struct kvs_replica_op *op)
 {
-    op->commit.promise_ms = kvs_stamp_clock_promise(&group->node->clock, group->now_ms);
+    struct kvs_stamp_clock *clock = &group->node->clock;
+    if (op->upto_ms < group->now_ms) { // our clock is not to be trusted
+        kvs_stamp_clock_raise(clock, op->upto_ms - 1);
+        op->commit.promise_ms = clock->floor_ms;
+    } else {
+        op->commit.promise_ms = kvs_stamp_clock_promise(clock, group->now_ms);
+    }
     int err = merge_due(group, op, op->commit.promise_ms);
     put_clock(group);
     return err;

@@ -313,6 +313,25 @@ static void perform_rekey(struct kvs_replica *r, const struct kvs_digest_key *ke
     submit(r, op);
 }
 
+// A promise is never taken back: one that was given by a clock far ahead would hold this node's
+// timestamps there when the clock has long been set right. So where a peer that is there says that
+// our clock is off, no more is promised than its own clock allows. To promise less is always right.
+static int64_t promise_limit(struct kvs_replica *r, const struct kvs_repl_view *view)
+{
+    int64_t ahead_ms = r->options->skew_max_ms;
+    for (size_t i = 0; i < view->member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(r->core, i, &member);
+        bool is_there =
+            member.record.state == KVS_MEMBER_ALIVE || member.record.state == KVS_MEMBER_SUSPECT;
+        if (is_there && -member.clock_offset_ms > ahead_ms)
+            ahead_ms = -member.clock_offset_ms;
+    }
+    if (ahead_ms == r->options->skew_max_ms)
+        return INT64_MAX;
+    return kvs_clock_wall_ms(r->node->options.clock) - ahead_ms;
+}
+
 static void perform_promise(struct kvs_replica *r, uint64_t token)
 {
     struct kvs_repl_view view;
@@ -321,6 +340,7 @@ static void perform_promise(struct kvs_replica *r, uint64_t token)
         return;
     kvs_repl_view(r->core, &view);
     op->watermark_ms = view.watermark_ms;
+    op->upto_ms = promise_limit(r, &view);
     submit(r, op);
 }
 

@@ -34,7 +34,7 @@ struct kvs_replica_op {
     uint64_t sender_has_us;
     struct kvs_seen seen;      // ADOPT: owned
     struct kvs_repl_stub stub; // DROP
-    int64_t upto_ms;           // DUE
+    int64_t upto_ms;           // DUE; PROMISE: no more than that
     struct kvs_digest_key key; // REKEY
     struct kvs_slice bytes;    // PERSIST
     // Out.

@@ -82,12 +82,12 @@ class Response:
 class Connection:
     """One connection to a node; everything sent is sent as given. `tls`: an ssl.SSLContext, None = plain."""
 
-    def __init__(self, port, timeout_s=DEADLINE_S, tls=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    def __init__(self, port, timeout_s=DEADLINE_S, tls=None, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             try:
-                self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
+                self.socket = tls.wrap_socket(self.socket, server_hostname=host)
             except BaseException:
                 self.socket.close()
                 raise
@@ -204,8 +204,12 @@ class Node:
         return self.settings["port"]
 
     @property
+    def host(self):
+        return self.settings.get("bind_address", "127.0.0.1")
+
+    @property
     def url(self):
-        return f"{'https' if self.settings.get('cluster_tls_enabled') else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.settings.get('cluster_tls_enabled') else 'http'}://{self.host}:{self.port}"
 
     def write_config(self):
         # JSON is YAML, so every value needs no more quoting than this.
@@ -229,19 +233,22 @@ class Node:
                     raise
         return self
 
+    def environment(self):
+        return clean_environment(self.home)
+
     def launch(self):
         """Starts the process and waits for nothing."""
         self.write_config()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [binary(), str(self.config)], cwd=self.folder, env=clean_environment(self.home),
+                [binary(), str(self.config)], cwd=self.folder, env=self.environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_healthy(self):
         end = time.monotonic() + DEADLINE_S
         while True:
             try:
-                with Connection(self.port, timeout_s=5, tls=self.tls) as connection:
+                with self.connect(timeout_s=5) as connection:
                     health = connection.request("GET", "/health")
                     if health.status == 200 and health.json().get("node_id") == self.settings["node_id"]:
                         return
@@ -285,7 +292,7 @@ class Node:
         return "\n".join(self.log_text().splitlines()[-lines:])
 
     def connect(self, timeout_s=DEADLINE_S):
-        return Connection(self.port, timeout_s, self.tls)
+        return Connection(self.port, timeout_s, self.tls, self.host)
 
     def raw(self, data, timeout_s=DEADLINE_S):
         """Sends bytes on a new connection and returns the first final response."""

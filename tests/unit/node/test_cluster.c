@@ -6,6 +6,8 @@
 #include "node/backup.h"
 #include "node/cluster.h"
 #include "node/ledger.h"
+#include "node/replica.h"
+#include "node/replica_op.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -460,6 +462,7 @@ static void a_node_that_was_alone_brings_its_deletions_along(void **state)
 static void a_version_from_the_future_waits(void **state)
 {
     struct cluster *c = *state;
+    c->peers[0].cluster_options.promise_interval_ms = 3600000; // no promise by the wrong clock
     form(c, 2);
     // The writer's clock is ten minutes ahead for one write.
     cut(c, 0, 1, true);
@@ -475,6 +478,35 @@ static void a_version_from_the_future_waits(void **state)
     atomic_fetch_add(&c->clock.wall_ms, 600000);
     WAIT_FOR(holds(c, 1, "ahead", "1"));
     wait_for_equal(c, 0, 1);
+}
+
+static void look_at_promise(void *ctx, const struct kvs_repl *core)
+{
+    struct kvs_repl_view view;
+    kvs_repl_view(core, &view);
+    *(int64_t *)ctx = view.promise_ms;
+}
+
+static bool has_promised(struct cluster *c, int index)
+{
+    int64_t promise_ms = 0;
+    kvs_replica_look(c->peers[index].node->replica, look_at_promise, &promise_ms);
+    return promise_ms > 0;
+}
+
+static void a_clock_that_was_ahead_holds_nobody_there(void **state)
+{
+    struct cluster *c = *state;
+    struct test_clock ahead = {.base = c->clock.base};
+    atomic_store(&ahead.wall_ms, atomic_load(&c->clock.wall_ms) + 2 * INT64_C(86400000));
+    c->peers[1].options.clock = &ahead.base;
+    c->peers[1].cluster_options.promise_interval_ms = 3000; // many probes later
+    form(c, 2);
+    WAIT_FOR(has_promised(c, 1));
+    atomic_store(&ahead.wall_ms, atomic_load(&c->clock.wall_ms));
+    put_at(c, 1, "right again", "1");
+    WAIT_FOR(holds(c, 0, "right again", "1"));
+    down(c, 1); // the clock is this function's
 }
 
 static void damage(struct cluster *c, int index, const char *key)
@@ -540,6 +572,56 @@ static void a_leaving_node_says_so(void **state)
     up(c, 1); // whoever starts it again wants it back
     WAIT_FOR(kvs_node_alive_count(c->peers[0].node) == 2);
     wait_for_equal(c, 0, 1);
+}
+
+struct counting {
+    struct kvs_executor base;
+    _Atomic int done;
+};
+
+static void count_done(struct kvs_executor *executor, struct kvs_task *task)
+{
+    (void)task;
+    atomic_fetch_add(&KVS_CONTAINER_OF(executor, struct counting, base)->done, 1);
+}
+
+// Commits a put and, in the same group, what the core would have made durable.
+static void put_beside_a_persist(struct cluster *c, int index, const char *key)
+{
+    struct kvs_node *node = c->peers[index].node;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(1 << 20);
+    assert_int_equal(
+        kvs_store_get(node->store, KVS_FAMILY_META, KVS_SLICE("replica"), KVS_READ_DISK, &bytes),
+        0);
+    struct counting counting = {.base.post = count_done};
+    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_PERSIST, 0);
+    assert_non_null(op);
+    op->bytes = kvs_buf_slice(&bytes);
+    op->write.executor = &counting.base;
+    struct kvs_write write = make_write(KVS_WRITE_PUT, key, "1");
+    write.executor = &counting.base;
+    write.next = &op->write;
+    kvs_committer_submit(node->committer, &write, &op->write, 2);
+    WAIT_FOR(atomic_load(&counting.done) == 2);
+    kvs_replica_op_free(op);
+}
+
+// The core waits for a PERSIST and takes no news from it: others must bring them.
+static void a_write_beside_a_persist_is_pushed(void **state)
+{
+    static const char *const keys[] = {"a", "b", "c", "d",
+                                       "e"}; // a late operation may save the first
+    struct cluster *c = *state;
+    for (int i = 0; i < 2; i++) { // nothing but the push brings it in time
+        c->peers[i].cluster_options.sync_interval_ms = 3600000;
+        c->peers[i].cluster_options.catchup_interval_ms = 3600000;
+        c->peers[i].cluster_options.promise_interval_ms = 3600000;
+    }
+    form(c, 2);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        put_beside_a_persist(c, 0, keys[i]);
+        WAIT_FOR(holds(c, 1, keys[i], "1"));
+    }
 }
 
 static void many_writers_end_with_one_state(void **state)
@@ -704,9 +786,11 @@ int main(void)
         TEST(deletions_are_forgotten_when_all_have_them),
         TEST(a_node_that_was_alone_brings_its_deletions_along),
         TEST(a_version_from_the_future_waits),
+        TEST(a_clock_that_was_ahead_holds_nobody_there),
         TEST(a_damaged_record_is_repaired_from_a_peer),
         TEST(a_copied_directory_is_told_to_stop),
         TEST(a_leaving_node_says_so),
+        TEST(a_write_beside_a_persist_is_pushed),
         TEST(many_writers_end_with_one_state),
         TEST(a_restored_node_neither_resurrects_nor_rolls_back),
         TEST(as_new_writes_the_backup_wins_everywhere),
