@@ -360,23 +360,6 @@ void member_list_send(struct kvs_repl *r, const struct member *to, bool want_rep
     member_list_send_address(r, member_address(to), want_reply);
 }
 
-// Is a second process using a living member's identity from another address (a copied directory)?
-// The first is asked; if it answers, the second is told to stop (member_admit). True: wait.
-static bool claim_pending(struct kvs_repl *r, struct member *member,
-                          const struct kvs_member_record *record)
-{
-    bool moved = !kvs_slice_eq(record->address, member_address(member));
-    if (record->life == member->life || !moved || !member_is_reachable(member))
-        return false;
-    if (member->claim_life != record->life || r->now_ms > member->claim_until_ms + CLAIM_VALID_MS) {
-        member->claim_life = record->life;
-        member->claim_until_ms = r->now_ms + CLAIM_MS;
-        copy_text(member->claim_address, &member->claim_address_size, record->address);
-        probe_send(r, member, member_address(member), member->life, ++r->probe_number);
-    }
-    return r->now_ms < member->claim_until_ms;
-}
-
 void member_on_list(struct kvs_repl *r, const struct kvs_repl_message *message)
 {
     const struct kvs_message_members *list = &message->members;
@@ -386,8 +369,10 @@ void member_on_list(struct kvs_repl *r, const struct kvs_repl_message *message)
             own = &list->members[i];
     if (!own || own->life != message->head.sender_life)
         return;
+    if (claim_of_name(r, list, own))
+        return;
     struct member *sender = member_find(r, &message->head.sender);
-    if (sender && claim_pending(r, sender, own))
+    if (sender && claim_of_identity(r, sender, own))
         return;
     for (size_t i = 0; i < list->member_count; i++)
         member_merge(r, &list->members[i]);
@@ -423,17 +408,7 @@ bool member_admit(struct kvs_repl *r, const struct kvs_message_head *head)
         return from || head->type == KVS_MESSAGE_MEMBERS;
     if (head->sender_life != from->life)
         return false;
-    if (from->claim_life != 0) {
-        // The first process lives: the claimant is a copy.
-        if (r->now_ms <= from->claim_until_ms) {
-            struct kvs_repl_message message = {.head.type = KVS_MESSAGE_DUPLICATE};
-            repl_send_address(r, kvs_slice(from->claim_address, from->claim_address_size),
-                              from->claim_life, &message);
-            from->claim_until_ms = r->now_ms + CLAIM_MS;
-        } else {
-            from->claim_life = 0;
-        }
-    }
+    claim_answer(r, from);
     return true;
 }
 
