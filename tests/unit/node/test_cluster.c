@@ -144,7 +144,12 @@ static int setup(void **state)
     c->clock.base = (struct kvs_clock){test_clock_read, real_mono_ms, test_clock_mono_ns};
     atomic_store(&c->clock.wall_ms, INT64_C(1700000000000));
     assert_int_equal(kvs_metrics_new(&c->metrics), 0);
-    (void)pthread_rwlock_init(&c->lock, NULL);
+    pthread_rwlockattr_t
+        fair; // three threads that send all the time would keep a writer out for ever
+    (void)pthread_rwlockattr_init(&fair);
+    (void)pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&c->lock, &fair);
+    (void)pthread_rwlockattr_destroy(&fair);
     for (int i = 0; i < NODES; i++)
         init_peer(c, i);
     *state = c;
