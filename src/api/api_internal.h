@@ -27,6 +27,7 @@ enum kvs_route_body {
     KVS_BODY_BATCH,
     KVS_BODY_MESSAGES,
     KVS_BODY_ACCOUNT,
+    KVS_BODY_PEER,
 };
 enum kvs_route_feature {
     KVS_FEATURE_ALWAYS,
@@ -194,9 +195,13 @@ KVS_MUST_CHECK int kvs_api_peers_new(const struct kvs_api_options *options,
                                      struct kvs_api_peers **ret_peers);
 void kvs_api_peers_free(struct kvs_api_peers *peers); // NULL is fine
 
-// The beginning of every call whose route has scope PEER: ends with the route's handler, or with a
-// 401 that is logged for the operator.
+// The beginning of every call whose route has scope PEER, and of those for data that bring the
+// credentials of a peer: ends with the route's handler, or with a 401 that is logged for the
+// operator.
 void kvs_api_peer_admit(struct kvs_api_call *call);
+// Warns, once in a while for each client address and text (static).
+void kvs_api_peer_log_once(struct kvs_api_call *call, const char *what, const char *node_key,
+                           struct kvs_slice node_value);
 // Signs the response, which is complete, for call->peer.
 void kvs_api_peer_sign(struct kvs_api_call *call);
 
@@ -207,6 +212,9 @@ void kvs_api_peer_log_free(struct kvs_api_peer_log *peer_log); // NULL is fine
 // `what` is a static text; true when it is time to log it of this address.
 bool kvs_api_peer_log_is_due(struct kvs_api_peer_log *peer_log, struct kvs_slice address,
                              const char *what, int64_t now_ms);
+
+// peer_metrics.c: what the metrics' table cannot hold, one series for each other member.
+KVS_MUST_CHECK int kvs_api_append_peer_metrics(struct kvs_api_call *call);
 
 // ---- Query parameters (query.c)
 

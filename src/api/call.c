@@ -12,7 +12,8 @@ enum {
     BODY_SLACK = 64 * 1024,            // white space and envelope around a value
     BATCH_BODY_MAX = 16 * 1024 * 1024, // or as large as one value may be
     IGNORED_BODY_MAX = 1024,           // for routes that take none
-    STRANGER_BODY_MAX = 64 * 1024,     // for peers' messages whose signature is not right
+    PEER_BODY_MAX = 256 * 1024,        // of the documented routes for peers
+    STRANGER_BODY_MAX = 64 * 1024,     // for those of peers whose credentials are not right
     ACCOUNT_BODY_MAX = 1024 * 1024,
 };
 
@@ -57,6 +58,9 @@ size_t kvs_api_body_limit(const struct kvs_api *api, const struct kvs_http_reque
                                                                      : STRANGER_BODY_MAX;
     if (match.route && match.route->body == KVS_BODY_ACCOUNT)
         return ACCOUNT_BODY_MAX;
+    if (match.route && match.route->body == KVS_BODY_PEER)
+        return kvs_peer_verify_head(api->options.peer_auth, request) ? PEER_BODY_MAX
+                                                                     : STRANGER_BODY_MAX;
     size_t value_max = api->options.max_json_size + BODY_SLACK;
     if (match.route && match.route->body == KVS_BODY_BATCH && value_max < BATCH_BODY_MAX)
         return BATCH_BODY_MAX;
@@ -222,6 +226,16 @@ static int decode_key(struct kvs_api_call *call, const struct kvs_route_match *m
     return 0;
 }
 
+// For data, whoever proves to be a member of the cluster is treated as one, and who claims it
+// wrongly is refused; with accounts kvs_api_authorize has seen to it.
+static bool comes_as_peer(const struct kvs_api_call *call)
+{
+    enum kvs_scope scope = call->route->scope;
+    bool is_data = scope == KVS_SCOPE_READ || scope == KVS_SCOPE_WRITE || scope == KVS_SCOPE_DELETE;
+    return is_data && !call->api->options.auth && call->api->options.peer_auth &&
+           kvs_peer_has_credentials(&call->exchange->request);
+}
+
 void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
 {
     struct kvs_api_call *call = kvs_arena_alloc(&exchange->arena, sizeof(*call));
@@ -245,7 +259,7 @@ void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
         err = decode_key(call, &match);
     if (err)
         kvs_api_finish(call, err);
-    else if (kvs_api_is_between_peers(match.route))
+    else if (kvs_api_is_between_peers(match.route) || comes_as_peer(call))
         kvs_api_peer_admit(call);
     else
         match.route->handler(call);

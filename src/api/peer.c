@@ -8,6 +8,7 @@
 #include "auth/client_cert.h"
 #include "base/assert.h"
 #include "codec/frames.h"
+#include "node/cluster.h"
 
 #include <pthread.h>
 
@@ -79,8 +80,8 @@ static void give_back(struct kvs_api_peers *peers, struct kvs_frames_unpacker *u
 
 // ---- Who may
 
-static void log_once(struct kvs_api_call *call, const char *what, const char *node_key,
-                     struct kvs_slice node_value)
+void kvs_api_peer_log_once(struct kvs_api_call *call, const char *what, const char *node_key,
+                           struct kvs_slice node_value)
 {
     const struct kvs_api *api = call->api;
     struct kvs_slice address = call->exchange->request.client_address;
@@ -117,12 +118,16 @@ static void go_on(struct kvs_api_call *call, int err)
             call->detail = kvs_slice_from_str(caller->detail);
         kvs_metrics_add(call->api->options.metrics, KVS_METRIC_PEER_REFUSED, 1);
         if (!caller->is_stale && kvs_peer_has_credentials(&call->exchange->request))
-            log_once(call, advice(caller), "node", caller->node_id);
+            kvs_api_peer_log_once(call, advice(caller), "node", caller->node_id);
     }
-    if (err)
+    if (err) {
         kvs_api_finish(call, err);
-    else
-        call->route->handler(call);
+        return;
+    }
+    call->grant = kvs_auth_peer_grant();
+    if (!caller->is_signed)
+        kvs_node_foreign_heard(call->api->options.node, caller->node_id);
+    call->route->handler(call);
 }
 
 static int verify(struct kvs_api_call *call)
@@ -266,10 +271,11 @@ void kvs_api_peer_unknown(struct kvs_api_call *call)
                                           "There is no such route; GET / lists where to begin."));
         return;
     }
-    log_once(call,
-             "peer refused: it speaks another version of the peer protocol than this node's 1: run "
-             "the same release, or neighbouring ones, on all nodes",
-             "path", call->exchange->request.path);
+    kvs_api_peer_log_once(
+        call,
+        "peer refused: it speaks another version of the peer protocol than this node's 1: run "
+        "the same release, or neighbouring ones, on all nodes",
+        "path", call->exchange->request.path);
     struct kvs_http_response *response = &call->exchange->response;
     kvs_api_problem(response, 501,
                     KVS_SLICE("This node speaks version 1 of the peer protocol: run the same "

@@ -4,6 +4,7 @@
 #include "api/api_internal.h"
 
 #include "codec/json.h"
+#include "node/cluster.h"
 
 enum { METRICS_BYTES_MAX = 1024 * 1024 }; // far above what tables/metrics.def can render to
 
@@ -68,7 +69,9 @@ void kvs_api_health(struct kvs_api_call *call)
     append_member(body, "mode", kvs_node_mode_name(status.mode));
     kvs_buf_append_str(body, status.writable ? ",\"writable\":true," : ",\"writable\":false,");
     append_member(body, "node_id", api->options.node_id);
-    kvs_buf_append_str(body, ",\"member_count\":1,");
+    kvs_buf_append_str(body, ",\"member_count\":");
+    kvs_buf_append_u64(body, kvs_node_alive_count(api->options.node));
+    kvs_buf_append_char(body, ',');
     append_member(body, "version", api->options.version);
     kvs_buf_append_str(body, ",\"uptime_seconds\":");
     kvs_buf_append_i64(body, uptime_ms / 1000);
@@ -105,6 +108,26 @@ void kvs_api_ready(struct kvs_api_call *call)
 
 // ---- GET /metrics
 
+static void refresh_cluster_gauges(struct kvs_api_call *call, enum kvs_node_mode mode)
+{
+    struct kvs_metrics *metrics = call->api->options.metrics;
+    int64_t now_ms = kvs_clock_wall_ms(call->api->options.clock);
+    struct kvs_cluster_status cluster;
+    kvs_node_cluster_status(call->api->options.node, &cluster);
+    int64_t age_ms = cluster.watermark_ms > 0 ? now_ms - cluster.watermark_ms : 0;
+    kvs_metrics_set(metrics, KVS_METRIC_MEMBERS_ALIVE, (double)cluster.alive);
+    kvs_metrics_set(metrics, KVS_METRIC_MEMBERS_SUSPECT, (double)cluster.suspect);
+    kvs_metrics_set(metrics, KVS_METRIC_MEMBERS_DEAD, (double)cluster.dead);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_LAG, (double)cluster.lag_max);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_OFFSET, (double)cluster.offset_max_ms / 1000);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_AGREEMENT,
+                    cluster.synced_age_ms < 0 ? -1 : (double)cluster.synced_age_ms / 1000);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_BEHIND, cluster.behind ? 1 : 0);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_SYNCING, mode == KVS_NODE_SYNCING ? 1 : 0);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_DEFERRED, cluster.deferred ? 1 : 0);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_WATERMARK_AGE, (double)age_ms / 1000);
+}
+
 static int refresh_gauges(struct kvs_api_call *call)
 {
     struct kvs_metrics *metrics = call->api->options.metrics;
@@ -124,6 +147,7 @@ static int refresh_gauges(struct kvs_api_call *call)
     struct kvs_backup_status backups;
     if (call->api->options.backups)
         kvs_backup_service_status(call->api->options.backups, &backups); // sets its gauges
+    refresh_cluster_gauges(call, status.mode);
     return 0;
 }
 
@@ -136,6 +160,7 @@ void kvs_api_metrics(struct kvs_api_call *call)
         kvs_api_body_allow(call, METRICS_BYTES_MAX);
         kvs_metrics_render(call->api->options.metrics,
                            begin(call, "text/plain; version=0.0.4; charset=utf-8"));
+        err = kvs_api_append_peer_metrics(call);
     }
     kvs_api_finish(call, err);
 }

@@ -92,7 +92,7 @@ bool kvs_peer_auth_has_previous(struct kvs_peer_auth *auth)
     return has;
 }
 
-static bool is_node_id(struct kvs_slice text)
+bool kvs_peer_is_node_id(struct kvs_slice text)
 {
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] <= ' ' || text.data[i] > '~')
@@ -103,7 +103,7 @@ static bool is_node_id(struct kvs_slice text)
 
 int kvs_peer_auth_new(const struct kvs_peer_auth_options *options, struct kvs_peer_auth **ret_auth)
 {
-    if (!is_node_id(kvs_slice_from_str(options->node_id)))
+    if (!kvs_peer_is_node_id(kvs_slice_from_str(options->node_id)))
         return KVS_ERR_INVALID;
     KVS_CLEANUP(kvs_peer_auth_freep) struct kvs_peer_auth *auth = calloc(1, sizeof(*auth));
     if (!auth)
@@ -233,7 +233,7 @@ static const char *parse(struct kvs_slice rest, struct parsed *ret_parsed)
                  cut_field(&rest, &claim->stream) && cut_field(&rest, &claim->counter) &&
                  cut_field(&rest, &claim->digest) && cut_field(&rest, &ret_parsed->signature) &&
                  rest.data == NULL;
-    if (!whole || !is_node_id(claim->node_id) ||
+    if (!whole || !kvs_peer_is_node_id(claim->node_id) ||
         !kvs_peer_unhex(claim->challenge, KVS_PEER_CHALLENGE_SIZE, ret_parsed->challenge) ||
         !kvs_peer_unhex(claim->stream, KVS_PEER_STREAM_SIZE, ret_parsed->stream) ||
         !kvs_slice_to_u64(claim->counter, &ret_parsed->counter) ||
@@ -352,7 +352,7 @@ static int verify_secret(struct kvs_peer_auth *auth, const struct kvs_http_reque
         return err;
     if (node_id.size == 0)
         return refuse(caller, "Unauthorized: Missing node ID");
-    if (!is_node_id(node_id))
+    if (!kvs_peer_is_node_id(node_id))
         return refuse(caller, "Unauthorized: Invalid node ID");
     caller->node_id = node_id;
     return 0;

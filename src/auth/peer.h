@@ -29,6 +29,9 @@ struct kvs_peer_auth_options {
     struct kvs_random *random;   // borrowed; good enough for secrets
 };
 
+// 1 to KVS_PEER_NODE_ID_MAX printable ASCII characters without spaces?
+bool kvs_peer_is_node_id(struct kvs_slice text);
+
 // Copies the options. KVS_ERR_NOMEM, KVS_ERR_INVALID (node_id).
 KVS_MUST_CHECK int kvs_peer_auth_new(const struct kvs_peer_auth_options *options,
                                      struct kvs_peer_auth **ret_auth);

@@ -48,7 +48,7 @@ void kvs_node_set_address(struct kvs_node *node, const char *address);
 void kvs_node_pause(struct kvs_node *node);
 
 struct kvs_member_info {
-    struct kvs_uuid node;
+    struct kvs_uuid node; // nil of a foreign one
     char name[KVS_REPL_NAME_MAX + 1];
     char address[KVS_REPL_ADDRESS_MAX + 1];
     int64_t joined_timestamp;
@@ -59,17 +59,54 @@ struct kvs_member_info {
     int64_t synced_age_ms;   // since this node last agreed with it fully; -1 never
     uint64_t lag;            // our writes it has not acknowledged
     bool self;
+    bool foreign; // no KVS node: nothing is sent to it
 };
 
 // Calls `visit` for this node and each member, in the order of their names.
 KVS_MUST_CHECK int kvs_node_members(struct kvs_node *node,
                                     void (*visit)(void *ctx, const struct kvs_member_info *info),
                                     void *ctx);
+
+// This node's place among the others. `alive` counts this node; foreign members are members.
+struct kvs_cluster_status {
+    size_t alive, suspect, dead;
+    uint64_t lag_max;      // writes of this node that the slowest living member has not got
+    int64_t offset_max_ms; // the greatest difference of a living member's clock to ours, unsigned
+    int64_t synced_age_ms; // since full agreement with the living member where it is oldest; -1:
+                           // never with one of them; 0 without any
+    int64_t watermark_ms;  // deletions up to here are forgotten; 0: nothing is yet
+    bool deferred;         // versions are kept aside until they are due
+    bool behind;           // knows of writes that it has not got
+};
+void kvs_node_cluster_status(struct kvs_node *node, struct kvs_cluster_status *ret_status);
 size_t kvs_node_alive_count(struct kvs_node *node); // this node included; 1 when alone
 
 // Announces this node's leave; the options' `stop` is called when it is done.
 void kvs_node_leave(struct kvs_node *node);
 // Takes a member out of the cluster. KVS_ERR_NOT_FOUND; KVS_ERR_CONFLICT: it is alive.
 KVS_MUST_CHECK int kvs_node_remove_member(struct kvs_node *node, const struct kvs_uuid *member);
+// The same for whom a node_id, a foreign member's id or a node's UUID names; this node's own is
+// kvs_node_leave. *ret_self tells whether it was that.
+KVS_MUST_CHECK int kvs_node_leave_member(struct kvs_node *node, struct kvs_slice id,
+                                         bool *ret_self);
+
+// ---- Foreign members (decision 0031): programs that speak the documented routes
+
+enum { KVS_FOREIGN_MEMBERS_MAX = 256 };
+
+struct kvs_foreign_member {
+    struct kvs_slice id;      // up to KVS_REPL_NAME_MAX bytes, no NUL
+    struct kvs_slice address; // up to KVS_REPL_ADDRESS_MAX
+    int64_t joined_timestamp;
+    int64_t last_seen_ms; // as others tell, by their clocks; 0 not told
+};
+
+// It joins. KVS_ERR_CONFLICT: a living member has the id; KVS_ERR_BUSY: too many.
+KVS_MUST_CHECK int kvs_node_foreign_join(struct kvs_node *node,
+                                         const struct kvs_foreign_member *member);
+// Another member tells of it. Whoever is a KVS node speaks for itself: no news then.
+void kvs_node_foreign_told(struct kvs_node *node, const struct kvs_foreign_member *member);
+// It has sent a request; nothing where it is no foreign member.
+void kvs_node_foreign_heard(struct kvs_node *node, struct kvs_slice id);
 
 #endif

@@ -434,9 +434,9 @@ static int drop(struct kvs_group *group, struct kvs_replica_op *op)
     return kvs_group_remove(group, &op->effects[0], current);
 }
 
-static int persist(struct kvs_group *group, const struct kvs_replica_op *op)
+static int persist(struct kvs_group *group, const struct kvs_replica_op *op, struct kvs_slice key)
 {
-    kvs_store_batch_put(group->batch, KVS_FAMILY_META, key_replica, op->bytes);
+    kvs_store_batch_put(group->batch, KVS_FAMILY_META, key, op->bytes);
     group->change_count++;
     return 0;
 }
@@ -465,7 +465,9 @@ int kvs_group_replica(struct kvs_group *group, struct kvs_replica_op *op)
     case KVS_OP_LEAVE:
         return 0;
     case KVS_OP_PERSIST:
-        return persist(group, op);
+        return persist(group, op, key_replica);
+    case KVS_OP_KEEP:
+        return persist(group, op, op->meta_key);
     }
     return KVS_ERR_INTERNAL;
 }

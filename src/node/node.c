@@ -3,6 +3,7 @@
 // meta, cache, commit thread, housekeeping; closing goes the other way.
 #include "base/assert.h"
 #include "node/audit_internal.h"
+#include "node/foreign.h"
 #include "node/ledger.h"
 #include "node/replica.h"
 
@@ -50,7 +51,10 @@ static int open_replica(struct kvs_node *node, struct kvs_message *ret_message)
         return err;
     struct kvs_digest_key key = kvs_replica_digest_key(node->replica);
     err = kvs_ledger_open_digest(node->ledger, &key);
-    return err ? kvs_fail(ret_message, err, "digest: %s", kvs_err_text(err)) : 0;
+    if (err)
+        return kvs_fail(ret_message, err, "digest: %s", kvs_err_text(err));
+    err = kvs_foreign_new(node, node->options.cluster->gossip_max_ms, &node->foreign);
+    return err ? kvs_fail(ret_message, err, "foreign members: %s", kvs_err_text(err)) : 0;
 }
 
 static int start(struct kvs_node *node, struct kvs_message *ret_message)
@@ -128,6 +132,7 @@ void kvs_node_close(struct kvs_node *node)
     kvs_committer_stop(node->committer); // what it still commits may fail and wake housekeeping
     kvs_housekeeper_free(node->housekeeper);
     kvs_node_audit_close(node->audit);
+    kvs_foreign_free(node->foreign);
     kvs_replica_free(node->replica);
     kvs_ledger_free(node->ledger);
     kvs_writers_free(node->writers);

@@ -55,6 +55,7 @@ struct kvs_node {
     struct kvs_stamp_clock clock;  // likewise
     struct kvs_ledger *ledger;     // NULL: not replicated
     struct kvs_replica *replica;   // likewise
+    struct kvs_foreign *foreign;   // likewise
     _Atomic uint64_t log_seq;      // published by the commit thread
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;

@@ -25,6 +25,8 @@ enum {
     STATE_SIZE_MAX = 16 << 20,
 };
 
+static const int64_t lag_max_ms = 365 * 24 * 3600 * 1000LL; // so that no sum overflows
+
 enum event_type {
     EVENT_MESSAGE,
     EVENT_OP,
@@ -221,6 +223,19 @@ static struct kvs_replica_op *op_new(struct kvs_replica *r, enum kvs_replica_op_
     return op;
 }
 
+void kvs_replica_keep(struct kvs_replica *r, struct kvs_slice meta_key, struct kvs_slice bytes)
+{
+    struct kvs_replica_op *op = op_new(r, KVS_OP_KEEP, 0);
+    if (!op)
+        return;
+    op->meta_key = meta_key;
+    op->bytes = kvs_arena_copy(&op->arena, bytes);
+    if (op->bytes.data)
+        submit(r, op);
+    else
+        kvs_replica_op_free(op);
+}
+
 // From here on clients' writes are refused; those acknowledged before come to the core first.
 void kvs_node_leave(struct kvs_node *node)
 {
@@ -246,6 +261,34 @@ static bool copy_items(struct kvs_replica_op *op, const struct kvs_repl_item *it
     return op->items != NULL;
 }
 
+// The clock of another node minus ours, as far as it has been measured.
+static int64_t clock_offset_of(const struct kvs_replica *r, const struct kvs_uuid *node)
+{
+    struct kvs_repl_view view;
+    kvs_repl_view(r->core, &view);
+    for (size_t i = 0; i < view.member_count; i++) {
+        struct kvs_repl_member_view member;
+        kvs_repl_member(r->core, i, &member);
+        if (kvs_uuid_cmp(&member.record.node, node) == 0)
+            return member.clock_offset_ms;
+    }
+    return 0;
+}
+
+// What was pushed or pulled is durable and readable from here on: how old is it?
+static void observe_lag(const struct kvs_replica *r, const struct kvs_replica_op *op)
+{
+    if (op->type != KVS_OP_APPLY || op->commit.err || op->run.to <= op->run.from)
+        return;
+    int64_t writers_now_ms = kvs_clock_wall_ms(r->node->options.clock) + op->offset_ms;
+    for (size_t i = 0; i < op->item_count; i++) {
+        int64_t lag_ms = writers_now_ms - op->items[i].version.timestamp;
+        int64_t bounded_ms = lag_ms < 0 ? 0 : lag_ms > lag_max_ms ? lag_max_ms : lag_ms;
+        kvs_metrics_observe_ns(r->node->options.metrics, KVS_METRIC_REPLICATION_LAG,
+                               bounded_ms * 1000000);
+    }
+}
+
 static void perform_apply(struct kvs_replica *r, const struct kvs_repl_apply *apply)
 {
     struct kvs_replica_op *op = op_new(r, KVS_OP_APPLY, apply->token);
@@ -254,6 +297,7 @@ static void perform_apply(struct kvs_replica *r, const struct kvs_repl_apply *ap
         return;
     }
     op->run = apply->run;
+    op->offset_ms = clock_offset_of(r, &apply->run.node);
     op->watermark_ms = apply->watermark_ms;
     op->sender_has_us = apply->sender_has_us;
     submit(r, op);
@@ -662,6 +706,7 @@ static void handle(struct kvs_replica *r, struct event *event)
         if (event->op->type == KVS_OP_DUE)
             r->due_asked = false;
         leave = event->op->type == KVS_OP_LEAVE;
+        observe_lag(r, event->op);
         kvs_replica_op_free(event->op);
         break;
     case EVENT_READ:

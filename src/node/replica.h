@@ -25,6 +25,10 @@ void kvs_replica_committed(struct kvs_replica *replica, const struct kvs_repl_co
 void kvs_replica_look(struct kvs_replica *replica,
                       void (*look)(void *ctx, const struct kvs_repl *core), void *ctx);
 void kvs_replica_remove(struct kvs_replica *replica, const struct kvs_uuid *member);
+// Keeps `bytes` under a key of META (static) that is none of the core's: copied; durable some time,
+// in the order of the calls. Any thread.
+void kvs_replica_keep(struct kvs_replica *replica, struct kvs_slice meta_key,
+                      struct kvs_slice bytes);
 // The key's current record fails its checksum: a peer is asked for it. Any thread.
 void kvs_replica_report_damage(struct kvs_replica *replica, struct kvs_slice key);
 bool kvs_replica_is_syncing(const struct kvs_replica *replica);

@@ -17,6 +17,7 @@ enum kvs_replica_op_type {
     KVS_OP_DUE,
     KVS_OP_REKEY,
     KVS_OP_PERSIST,
+    KVS_OP_KEEP,  // bytes under a key of META that is none of the core's
     KVS_OP_LEAVE, // nothing: what was acknowledged before it is committed
 };
 
@@ -31,12 +32,14 @@ struct kvs_replica_op {
     struct kvs_repl_item *items; // APPLY
     size_t item_count;
     struct kvs_seen_run run;
+    int64_t offset_ms; // the clock of the run's writer minus ours
     uint64_t sender_has_us;
     struct kvs_seen seen;      // ADOPT: owned
     struct kvs_repl_stub stub; // DROP
     int64_t upto_ms;           // DUE; PROMISE: no more than that
     struct kvs_digest_key key; // REKEY
-    struct kvs_slice bytes;    // PERSIST
+    struct kvs_slice bytes;    // PERSIST, KEEP
+    struct kvs_slice meta_key; // KEEP; static
     // Out.
     struct kvs_effect *effects;
     size_t effect_count, effect_capacity;
