@@ -148,10 +148,16 @@ static const char *value_or_environment(const struct kvs_args *args, const char 
 
 static void find_tls(const struct kvs_args *args, struct kvs_client_options *options)
 {
-    options->tls_ca_file = value_or_environment(args, "cacert", "KVS_CACERT");
-    options->tls_cert_file = value_or_environment(args, "client-cert", "KVS_CLIENT_CERT");
-    options->tls_key_file = value_or_environment(args, "client-key", "KVS_CLIENT_KEY");
-    options->tls_skip_verify = kvs_args_flag(args, "insecure");
+    const char *ca_file = value_or_environment(args, "cacert", "KVS_CACERT");
+    const char *cert_file = value_or_environment(args, "client-cert", "KVS_CLIENT_CERT");
+    const char *key_file = value_or_environment(args, "client-key", "KVS_CLIENT_KEY");
+    if (ca_file)
+        options->tls_ca_file = ca_file;
+    if (cert_file || key_file) {
+        options->tls_cert_file = cert_file;
+        options->tls_key_file = key_file;
+    }
+    options->tls_skip_verify = options->tls_skip_verify || kvs_args_flag(args, "insecure");
 }
 
 int kvs_cmd_client_open_with(const struct kvs_args *args, const struct kvs_client_options *options,
