@@ -48,8 +48,10 @@ demo: ## load a sample set of real documents and play with it
 sim: build ## play a cluster with faults against a model: make sim SEEDS=2000 FIRST=1
 	@$(BUILD)/tests/sim/kvs-sim --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1)
 
-cluster: ## three nodes that replicate: not in this release
-	@echo "make $@: nodes do not talk to each other in this release; CHANGELOG.md says what they do" >&2; exit 1
+cluster: ## start three nodes here and watch them replicate; STOP=1 stops them
+	@scripts/deps.sh build
+	@scripts/build.sh $(BUILD)
+	@scripts/cluster.sh $(BUILD)/kvs $(if $(STOP),--stop)
 
 install: build ## PREFIX=/usr/local, DESTDIR= respected
 	@meson configure $(BUILD) --prefix=$(or $(PREFIX),/usr/local)

@@ -520,6 +520,16 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
                   "another running process has the identity of this node: its data_dir is a copy; "
                   "empty data_dir to make this a node of its own");
         break;
+    case KVS_REPL_NOTICE_NAME_TAKEN:
+        tell_stop(r, "another living node of the cluster has this node's node_id: give each node a "
+                     "node_id of its own; with a replaced disk wait until the old node is dead");
+        break;
+    case KVS_REPL_NOTICE_NAME_REFUSED:
+        kvs_log(log, KVS_LOG_WARN,
+                "node refused: it comes with the node_id of a living one: give each node a node_id "
+                "of its own; a node with a replaced disk gets its name when the old one is dead",
+                KVS_F_STR("node", peer[0] != '\0' ? peer : r->node->node_id));
+        break;
     case KVS_REPL_NOTICE_DIVERGED:
         kvs_metrics_add(r->node->options.metrics, KVS_METRIC_DIVERGENCES, 1);
         kvs_log(log, KVS_LOG_ERROR,

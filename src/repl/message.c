@@ -9,9 +9,9 @@ enum { ITEM_MIN = 23, STUB_MIN = 22, RANGE_MIN = 3, MEMBER_MIN = 22, KEY_MIN = 2
 const char *kvs_message_type_name(enum kvs_message_type type)
 {
     static const char *const names[KVS_MESSAGE_TYPE_COUNT] = {
-        NULL,    "ping", "pong",        "ping-request", "members",  "status",
-        "batch", "ack",  "pull",        "compare",      "compared", "fetch",
-        "items", "page", "page-answer", "duplicate"};
+        NULL,    "ping", "pong",        "ping-request", "members",   "status",
+        "batch", "ack",  "pull",        "compare",      "compared",  "fetch",
+        "items", "page", "page-answer", "duplicate",    "name-taken"};
     return type > 0 && type < KVS_MESSAGE_TYPE_COUNT ? names[type] : "unknown";
 }
 
@@ -493,6 +493,7 @@ void kvs_repl_message_encode(const struct kvs_repl_message *message, struct kvs_
         put_page_answer(out, &message->page_answer);
         break;
     case KVS_MESSAGE_DUPLICATE:
+    case KVS_MESSAGE_NAME_TAKEN:
     case KVS_MESSAGE_TYPE_COUNT:
         break;
     }
@@ -540,6 +541,7 @@ static void get_body(struct wire_reader *in, struct kvs_repl_message *message)
         get_page_answer(in, &message->page_answer);
         return;
     case KVS_MESSAGE_DUPLICATE:
+    case KVS_MESSAGE_NAME_TAKEN:
         return;
     case KVS_MESSAGE_TYPE_COUNT:
         break;

@@ -39,7 +39,8 @@ enum kvs_message_type {
     KVS_MESSAGE_ITEMS, // current versions of keys: wanted, or offered
     KVS_MESSAGE_PAGE,  // bootstrap: the next page, newest first
     KVS_MESSAGE_PAGE_ANSWER,
-    KVS_MESSAGE_DUPLICATE, // "another process has your identity": stop
+    KVS_MESSAGE_DUPLICATE,  // "another process has your identity": stop
+    KVS_MESSAGE_NAME_TAKEN, // "another living node has your name": stop
     KVS_MESSAGE_TYPE_COUNT
 };
 const char *kvs_message_type_name(enum kvs_message_type type); // "ping"; static

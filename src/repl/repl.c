@@ -24,8 +24,9 @@ void kvs_repl_actions_done(struct kvs_repl_actions *actions)
 
 const char *kvs_repl_notice_name(enum kvs_repl_notice notice)
 {
-    static const char *const names[] = {"member", "duplicate", "diverged", "synced", "returned",
-                                        "joined", "syncing",   "serving",  "left",   "clock"};
+    static const char *const names[] = {"member",   "duplicate", "name-taken", "name-refused",
+                                        "diverged", "synced",    "returned",   "joined",
+                                        "syncing",  "serving",   "left",       "clock"};
     return (unsigned)notice < KVS_ARRAY_SIZE(names) ? names[notice] : "unknown";
 }
 
@@ -341,9 +342,11 @@ static void on_message(struct kvs_repl *r, struct kvs_slice bytes)
     const struct kvs_message_head *head = &message.head;
     if (kvs_uuid_cmp(&head->sender, &r->self.node) == 0)
         return;
-    if (head->type == KVS_MESSAGE_DUPLICATE) {
+    if (head->type == KVS_MESSAGE_DUPLICATE || head->type == KVS_MESSAGE_NAME_TAKEN) {
+        bool identity = head->type == KVS_MESSAGE_DUPLICATE;
         if (head->receiver_life == r->self.life)
-            repl_notice(r, KVS_REPL_NOTICE_DUPLICATE, &head->sender);
+            repl_notice(r, identity ? KVS_REPL_NOTICE_DUPLICATE : KVS_REPL_NOTICE_NAME_TAKEN,
+                        &head->sender);
         return;
     }
     if (!member_admit(r, head) || !cluster_admit(r, &message))

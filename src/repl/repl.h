@@ -158,16 +158,18 @@ enum kvs_repl_action_type {
 };
 
 enum kvs_repl_notice {
-    KVS_REPL_NOTICE_MEMBER,    // a member's state changed
-    KVS_REPL_NOTICE_DUPLICATE, // another live process has this identity: stop
-    KVS_REPL_NOTICE_DIVERGED,  // INV-R4 broken: a bug, healed by a sync
-    KVS_REPL_NOTICE_SYNCED,    // a sync round ended
-    KVS_REPL_NOTICE_RETURNED,  // this node had been away for too long and is back
-    KVS_REPL_NOTICE_JOINED,    // moved to an elder cluster
-    KVS_REPL_NOTICE_SYNCING,   // bootstrap began: mode syncing
-    KVS_REPL_NOTICE_SERVING,   // mode normal
-    KVS_REPL_NOTICE_LEFT,      // the leave is done
-    KVS_REPL_NOTICE_CLOCK,     // a peer's clock is off by more than allowed
+    KVS_REPL_NOTICE_MEMBER,       // a member's state changed
+    KVS_REPL_NOTICE_DUPLICATE,    // another live process has this identity: stop
+    KVS_REPL_NOTICE_NAME_TAKEN,   // another living node has this node's name: stop
+    KVS_REPL_NOTICE_NAME_REFUSED, // somebody came with the name of `node`, which lives
+    KVS_REPL_NOTICE_DIVERGED,     // INV-R4 broken: a bug, healed by a sync
+    KVS_REPL_NOTICE_SYNCED,       // a sync round ended
+    KVS_REPL_NOTICE_RETURNED,     // this node had been away for too long and is back
+    KVS_REPL_NOTICE_JOINED,       // moved to an elder cluster
+    KVS_REPL_NOTICE_SYNCING,      // bootstrap began: mode syncing
+    KVS_REPL_NOTICE_SERVING,      // mode normal
+    KVS_REPL_NOTICE_LEFT,         // the leave is done
+    KVS_REPL_NOTICE_CLOCK,        // a peer's clock is off by more than allowed
 };
 const char *kvs_repl_notice_name(enum kvs_repl_notice notice); // "member"; static
 

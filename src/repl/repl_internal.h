@@ -51,8 +51,9 @@ struct member {
     uint32_t told;       // how often its record has been passed on since it changed
     int64_t retry_at_ms; // DEAD: the next ping
     int64_t retry_delay_ms;
-    // A second process claims this identity (member.c).
+    // A second process claims this identity, or another node this name (member.c).
     uint32_t claim_life;
+    bool claim_of_name;
     int64_t claim_until_ms;
     char claim_address[KVS_REPL_ADDRESS_MAX];
     uint16_t claim_address_size;
