@@ -8,11 +8,9 @@
 #include "node/backup_service.h"
 #include "node/audit.h"
 #include "node/changes.h"
-#include "node/jobs.h"
-}
-
 #include "node/cluster.h"
 #include "node/exchange.h"
+#include "node/jobs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
