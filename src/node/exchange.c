@@ -27,10 +27,13 @@ static void set_bound(struct bound *bound, struct kvs_slice key)
     bound->slice = kvs_slice(bound->bytes, 1 + key.size);
 }
 
-// KVS_ERR_INVALID: longer than any key could make it.
-static int set_bounds(struct kvs_slice start_key, struct kvs_slice end_key, struct bound *ret_first,
-                      struct bound *ret_end)
+// KVS_ERR_INVALID: longer than any key could make it. KVS_ERR_FORBIDDEN: a fingerprint or a list of
+// keys hides nothing, so whoever may not see everything sees none.
+static int set_bounds(const struct kvs_grant *grant, struct kvs_slice start_key,
+                      struct kvs_slice end_key, struct bound *ret_first, struct bound *ret_end)
 {
+    if (!kvs_grant_is_open(grant))
+        return KVS_ERR_FORBIDDEN;
     if (start_key.size > sizeof(ret_first->bytes) - 1 || end_key.size > sizeof(ret_end->bytes) - 1)
         return KVS_ERR_INVALID;
     set_bound(ret_first, start_key);
@@ -44,10 +47,9 @@ int kvs_node_fingerprint(struct kvs_node *node, const struct kvs_grant *grant,
                          struct kvs_slice start_key, struct kvs_slice end_key,
                          struct kvs_fingerprint *ret_fingerprint)
 {
-    (void)grant; // its existence is the proof
     struct bound first;
     struct bound end;
-    int err = set_bounds(start_key, end_key, &first, &end);
+    int err = set_bounds(grant, start_key, end_key, &first, &end);
     return err ? err : kvs_ledger_range(node->ledger, first.slice, end.slice, ret_fingerprint);
 }
 
@@ -67,11 +69,10 @@ static bool list_one(void *ctx, const struct kvs_current *current)
 int kvs_node_keys(struct kvs_node *node, const struct kvs_grant *grant, struct kvs_slice start_key,
                   struct kvs_slice end_key, kvs_node_key_fn *visit, void *ctx)
 {
-    (void)grant;
     struct bound first;
     struct bound end;
     struct listing listing = {visit, ctx};
-    int err = set_bounds(start_key, end_key, &first, &end);
+    int err = set_bounds(grant, start_key, end_key, &first, &end);
     return err ? err : kvs_node_each_current(node, first.slice, end.slice, list_one, &listing);
 }
 
@@ -123,10 +124,9 @@ static bool visit_part(void *ctx, struct kvs_slice first, struct kvs_fingerprint
 int kvs_node_split(struct kvs_node *node, const struct kvs_grant *grant, struct kvs_slice start_key,
                    struct kvs_slice end_key, uint32_t parts, kvs_node_part_fn *visit, void *ctx)
 {
-    (void)grant;
     struct bound first;
     struct bound end;
-    int err = set_bounds(start_key, end_key, &first, &end);
+    int err = set_bounds(grant, start_key, end_key, &first, &end);
     if (err)
         return err;
     struct splitting splitting = {.node = node, .end = end.slice, .visit = visit, .ctx = ctx};
@@ -181,7 +181,8 @@ static int walk_times(struct walk *walk)
 int kvs_node_times(struct kvs_node *node, const struct kvs_grant *grant,
                    const struct kvs_node_times *times)
 {
-    (void)grant;
+    if (!kvs_grant_is_open(grant))
+        return KVS_ERR_FORBIDDEN;
     const struct kvs_store_iter_options all = {.mode = KVS_READ_DISK, .skip_cache_fill = true};
     const struct kvs_store_iter_options one = {.mode = KVS_READ_DISK, .prefix_only = true};
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf from = KVS_BUF_INIT(64);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A node's user data as a foreign peer compares and reads it over the documented routes (decision
 // 0032): fingerprints of ranges of keys, keys, and what changed in a time. System records are not
-// part of it. Thread-safe; everything reads the disk.
+// part of it. Thread-safe; everything reads the disk, and is KVS_ERR_FORBIDDEN for a grant from
+// which anything may be hidden.
 //
 // A range is [start_key, end_key) of users' keys; an empty bound is open.
 #ifndef KVS_NODE_EXCHANGE_H

@@ -7,6 +7,7 @@ import time
 import pytest
 
 import kvsnode
+from peersigner import Peer
 from kvscluster import FAST, HEADERS, SECRET, make_cluster, member_count, members, metric, mode, peer, state
 
 ROUTES = [("POST", "/members/join"), ("DELETE", "/members/leave"), ("POST", "/members/gossip"),
@@ -62,6 +63,40 @@ def test_large_bodies_are_refused(one):
     assert peer(one, "POST", "/members/gossip", b"[" + b" " * 300_000 + b"]").status == 413
     stranger = one.request("POST", "/members/gossip", b"[" + b" " * 100_000 + b"]", {"X-Cluster-Secret": "wrong"})
     assert stranger.status == 413
+
+
+def test_signed_requests_are_taken_as_well_and_answered_signed(one):
+    signer = Peer(SECRET, "signer")
+    with one.connect() as connection:
+        signer.hello(connection)
+        body = json.dumps({"id": "go-1", "address": "10.0.0.1:1", "joined_timestamp": 1}).encode()
+        joined = signer.post(connection, "/members/join", body)
+        assert joined.status == 200 and signer.is_proven(joined)
+        again = connection.request("POST", "/members/join", body, {"X-KVS-Peer": signer.header(
+            "POST", "/members/join", body, counter=signer.counter)})
+        assert again.status == 401 and "received before" in again.json()["detail"]
+        read = connection.request("GET", "/merkle_tree/root", None,
+                                  {"X-KVS-Peer": signer.header("GET", "/merkle_tree/root")})
+        assert read.status == 200 and signer.is_proven(read)
+        written = connection.request("PUT", "/kv/a", b"1", {"X-KVS-Peer": signer.header("PUT", "/kv/a", b"1")})
+        assert written.status == 201 and signer.is_proven(written)
+        other = connection.request("PUT", "/kv/a", b"2", {"X-KVS-Peer": signer.header("PUT", "/kv/a", b"1")})
+        assert other.status == 401, "another body than the signed one"
+        streamed = signer.post(connection, "/kv_range", b"{}")
+        assert streamed.status == 200 and streamed.json()["pairs"][0]["path"] == "a"
+
+
+def test_with_accounts_a_member_needs_no_token(make_node):
+    node = make_node(**{**FAST, "auth_enabled": True, "read_only": True})
+    assert node.get("/kv/a").status == 401
+    assert peer(node, "PUT", "/kv/a", 1).status == 201
+    assert peer(node, "GET", "/kv/a").json()["data"] == 1
+    assert peer(node, "POST", "/kv_range", {}).json()["pairs"][0]["path"] == "a"
+    assert join(node, "go-1").status == 200
+    assert node.get("/members/").status == 200, "open to everyone"
+    assert node.request("POST", "/kv_range", {}).status == 401
+    assert peer(node, "GET", "/kv/a", **{"X-Cluster-Secret": "not the right secret"}).status == 401
+    assert peer(node, "GET", "/api/users").status == 403, "the secret opens no accounts"
 
 
 # ---- Members
