@@ -360,92 +360,6 @@ void member_list_send(struct kvs_repl *r, const struct member *to, bool want_rep
     member_list_send_address(r, member_address(to), want_reply);
 }
 
-// Somebody claims what a living member has. That one is asked; if it answers, the claimant is told
-// to stop (member_admit).
-static void claim(struct kvs_repl *r, struct member *member, const struct kvs_member_record *record,
-                  bool of_name)
-{
-    if (member->claim_life == record->life && r->now_ms <= member->claim_until_ms + CLAIM_VALID_MS)
-        return;
-    member->claim_life = record->life;
-    member->claim_of_name = of_name;
-    member->claim_until_ms = r->now_ms + CLAIM_MS;
-    copy_text(member->claim_address, &member->claim_address_size, record->address);
-    probe_send(r, member, member_address(member), member->life, ++r->probe_number);
-}
-
-// Is a second process using a living member's identity from another address (a copied directory)?
-// True: wait.
-static bool claim_pending(struct kvs_repl *r, struct member *member,
-                          const struct kvs_member_record *record)
-{
-    bool moved = !kvs_slice_eq(record->address, member_address(member));
-    if (record->life == member->life || !moved || !member_is_reachable(member))
-        return false;
-    claim(r, member, record, false);
-    return r->now_ms < member->claim_until_ms;
-}
-
-// ---- Names: a living node's belongs to it alone (decision 0033)
-
-static void refuse_name(struct kvs_repl *r, const struct kvs_uuid *holder, struct kvs_slice address,
-                        uint32_t life)
-{
-    struct kvs_repl_message message = {.head.type = KVS_MESSAGE_NAME_TAKEN};
-    repl_send_address(r, address, life, &message);
-    repl_notice(r, KVS_REPL_NOTICE_NAME_REFUSED, holder);
-}
-
-static struct kvs_slice member_name(const struct member *member)
-{
-    return kvs_slice(member->name, member->name_size);
-}
-
-// Two nodes of one name have met: is it this one that must stop? Whoever was taken for dead, and
-// replaced meanwhile, has lost the name; else the one that joined later. Both come to the same
-// answer.
-static bool yields_name(const struct kvs_repl *r, const struct kvs_message_members *list,
-                        const struct kvs_member_record *own)
-{
-    const struct member *known = member_find(r, &own->node);
-    bool replaced_it = known && known->state >= KVS_MEMBER_DEAD;
-    bool was_replaced = false;
-    for (size_t i = 0; i < list->member_count; i++)
-        was_replaced = was_replaced || (kvs_uuid_cmp(&list->members[i].node, &r->self.node) == 0 &&
-                                        list->members[i].state >= KVS_MEMBER_DEAD);
-    if (replaced_it != was_replaced)
-        return was_replaced;
-    if (own->joined_timestamp != r->self.joined_timestamp)
-        return own->joined_timestamp < r->self.joined_timestamp;
-    return kvs_uuid_cmp(&own->node, &r->self.node) < 0;
-}
-
-// Does the sender of a list come with a name that is not its own? Then nothing of it is believed.
-static bool name_is_taken(struct kvs_repl *r, const struct kvs_message_members *list,
-                          const struct kvs_member_record *own)
-{
-    const struct member *known = member_find(r, &own->node);
-    if (own->name.size == 0 || own->state > KVS_MEMBER_SUSPECT)
-        return false;
-    if (kvs_slice_eq(own->name, member_name(&r->self))) {
-        if (yields_name(r, list, own))
-            member_list_send_address(r, own->address, false); // for it to say so
-        else
-            refuse_name(r, &r->self.node, own->address, own->life);
-        return true;
-    }
-    if (known && member_is_reachable(known))
-        return false; // it is one of us: the two will meet
-    for (size_t i = 0; i < r->member_count; i++) {
-        struct member *m = r->members[i];
-        if (m == known || !member_is_reachable(m) || !kvs_slice_eq(member_name(m), own->name))
-            continue;
-        claim(r, m, own, true);
-        return true;
-    }
-    return false;
-}
-
 void member_on_list(struct kvs_repl *r, const struct kvs_repl_message *message)
 {
     const struct kvs_message_members *list = &message->members;
@@ -455,10 +369,10 @@ void member_on_list(struct kvs_repl *r, const struct kvs_repl_message *message)
             own = &list->members[i];
     if (!own || own->life != message->head.sender_life)
         return;
-    if (name_is_taken(r, list, own))
+    if (claim_of_name(r, list, own))
         return;
     struct member *sender = member_find(r, &message->head.sender);
-    if (sender && claim_pending(r, sender, own))
+    if (sender && claim_of_identity(r, sender, own))
         return;
     for (size_t i = 0; i < list->member_count; i++)
         member_merge(r, &list->members[i]);
@@ -494,23 +408,7 @@ bool member_admit(struct kvs_repl *r, const struct kvs_message_head *head)
         return from || head->type == KVS_MESSAGE_MEMBERS;
     if (head->sender_life != from->life)
         return false;
-    if (from->claim_life != 0) {
-        // The first one lives.
-        if (r->now_ms <= from->claim_until_ms) {
-            struct kvs_slice address = kvs_slice(from->claim_address, from->claim_address_size);
-            struct kvs_repl_message message = {.head.type = KVS_MESSAGE_DUPLICATE};
-            uint32_t life = from->claim_life;
-            from->claim_until_ms = r->now_ms + CLAIM_MS;
-            if (from->claim_of_name) {
-                from->claim_life = 0; // whoever comes again asks again
-                refuse_name(r, &from->node, address, life);
-            } else {
-                repl_send_address(r, address, life, &message);
-            }
-        } else {
-            from->claim_life = 0;
-        }
-    }
+    claim_answer(r, from);
     return true;
 }
 

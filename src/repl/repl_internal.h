@@ -51,9 +51,9 @@ struct member {
     uint32_t told;       // how often its record has been passed on since it changed
     int64_t retry_at_ms; // DEAD: the next ping
     int64_t retry_delay_ms;
-    // A second process claims this identity, or another node this name (member.c).
+    // A second process claims this identity, or another node this name (claim.c).
     uint32_t claim_life;
-    bool claim_of_name;
+    bool claim_is_name;
     int64_t claim_until_ms;
     char claim_address[KVS_REPL_ADDRESS_MAX];
     uint16_t claim_address_size;
@@ -292,6 +292,14 @@ size_t member_updates(struct kvs_repl *r, const struct member *to, const struct 
                       struct kvs_member_record *ret_records); // UPDATES_A_PING
 void member_list_send(struct kvs_repl *r, const struct member *to, bool want_reply);
 void member_list_send_address(struct kvs_repl *r, struct kvs_slice address, bool want_reply);
+// claim.c: does the sender of a list claim the identity of `member`, which lives elsewhere, or a
+// name that is not its own? True: believe nothing of it now.
+bool claim_of_identity(struct kvs_repl *r, struct member *member,
+                       const struct kvs_member_record *record);
+bool claim_of_name(struct kvs_repl *r, const struct kvs_message_members *list,
+                   const struct kvs_member_record *own);
+// The holder of what may be claimed has spoken.
+void claim_answer(struct kvs_repl *r, struct member *holder);
 void member_on_list(struct kvs_repl *r, const struct kvs_repl_message *message);
 // False: the message is not for us, or from a process that is not whom it says: drop it.
 bool member_admit(struct kvs_repl *r, const struct kvs_message_head *head);
