@@ -230,14 +230,9 @@ static int decode_key(struct kvs_api_call *call, const struct kvs_route_match *m
 // wrongly is refused; with accounts kvs_api_authorize has seen to it.
 static bool comes_as_peer(const struct kvs_api_call *call)
 {
-<<<<<<< HEAD
-    enum kvs_scope scope = call->route->scope;
-    bool is_data = scope == KVS_SCOPE_READ || scope == KVS_SCOPE_WRITE || scope == KVS_SCOPE_DELETE;
-=======
     const struct kvs_route *route = call->route;
     bool is_data = route->scope < KVS_SCOPE_COUNT || route->scope == KVS_SCOPE_TOKEN;
     is_data = is_data && route->permission != KVS_PERMISSION_NONE; // that of a key
->>>>>>> routes
     return is_data && !call->api->options.auth && call->api->options.peer_auth &&
            kvs_peer_has_credentials(&call->exchange->request);
 }
