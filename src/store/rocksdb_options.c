@@ -64,9 +64,10 @@ static void tune_database(rocksdb_options_t *database, rocksdb_env_t *env)
     rocksdb_options_set_avoid_unnecessary_blocking_io(database, 1);
     rocksdb_options_set_max_open_files(database, 512);
     rocksdb_options_set_max_manifest_file_size(database, 4 * MIB);
-    // Silence: no statistics, and a log of RocksDB's own that stays empty; its errors reach us as
-    // status. A log in which something is written when the disk is full is worse than none: writing
-    // on after an error fails an assertion of Debian's build, and that ends the process.
+    // Silence: no statistics, and in RocksDB's own log nothing behind the options that opening
+    // writes; its errors reach us as status. A log in which something is written when the disk is
+    // full is worse than none: writing on after an error fails an assertion of Debian's build, and
+    // that ends the process.
     rocksdb_options_set_stats_dump_period_sec(database, 0);
     rocksdb_options_set_stats_persist_period_sec(database, 0);
     rocksdb_options_set_info_log_level(database, INFO_LOG_FATAL);

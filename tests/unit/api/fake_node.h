@@ -5,8 +5,8 @@
 #define KVS_TESTS_UNIT_API_FAKE_NODE_H
 
 #include "base/assert.h"
-#include "node/backup_service.h"
 #include "node/audit.h"
+#include "node/backup_service.h"
 #include "node/changes.h"
 #include "node/cluster.h"
 #include "node/exchange.h"
