@@ -53,6 +53,10 @@ enum kvs_verdict kvs_judge(struct kvs_judgement *j)
     j->conflict = false;
     j->revived = false;
     const struct kvs_version *in = j->incoming;
+    // Seen already, it has been merged or waits: once aside again, it would be taken for new when
+    // due.
+    if (!j->due && j->seen && in->timestamp > j->wall_ms + j->skew_max_ms)
+        return KVS_VERDICT_IGNORE;
     if (!j->due && in->timestamp > j->wall_ms + j->skew_max_ms)
         return in->timestamp > j->wall_ms + KVS_QUARANTINE_MS ? KVS_VERDICT_QUARANTINE
                                                               : KVS_VERDICT_DEFER;

@@ -280,7 +280,7 @@ void check_excuse(struct sim *sim, const struct disk *lost)
                 best_on_disk(&sim->nodes[i].disk, k, &best);
         for (int i = 0; i < sim->model.count[k]; i++) {
             struct model_write *write = &sim->model.writes[k][i];
-            bool was_there = gone || kvs_version_is_removable(&write->version, lost->purged_ms);
+            bool was_there = gone || model_has(&lost->received, k, i);
             if (was_there && (!best || model_cmp(&write->version, best) > 0) &&
                 !is_forgotten(sim, lost, k, i))
                 write->acked = false;
