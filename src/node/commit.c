@@ -170,6 +170,7 @@ static void begin_group(struct kvs_committer *committer)
     group->now_ms = kvs_clock_wall_ms(committer->node->options.clock);
     group->change_count = 0;
     group->bytes = 0;
+    group->deferred_first_ms = INT64_MAX;
     memset(group->overlay, 0, sizeof(group->overlay));
     kvs_store_batch_clear(group->batch);
     kvs_node_audit_begin(committer->node->audit, group);
