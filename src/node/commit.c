@@ -40,6 +40,7 @@ struct kvs_committer {
     struct kvs_repl_commit committed;
     bool untold;
     uint32_t own_count; // of this life
+    bool left;          // the cluster: what is committed now would reach nobody
 };
 
 static void answer(struct kvs_write *write)
@@ -187,7 +188,11 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
             begin_group(committer);
     } else if (committer->failed) {
         write->err = committer->failed;
+    } else if (committer->left && write->op < KVS_WRITE_PURGE) {
+        write->err = KVS_ERR_SHUTDOWN; // it came in while the leave did
     } else {
+        committer->left |=
+            write->op == KVS_WRITE_REPLICA && write->replica_op->type == KVS_OP_LEAVE;
         if (write->op != KVS_WRITE_AUDIT && write->op != KVS_WRITE_AUDIT_SEAL)
             kvs_group_prepare(&committer->group, write);
         kvs_node_audit_prepare(committer->node->audit, write);
