@@ -55,8 +55,11 @@ struct kvs_digest_sum kvs_ledger_item(const struct kvs_ledger *ledger, struct kv
 struct kvs_digest_sum kvs_ledger_item_of(const struct kvs_ledger *ledger,
                                          const struct kvs_record *record);
 
-// Commit thread: the effect has been committed.
-void kvs_ledger_note(struct kvs_ledger *ledger, const struct kvs_effect *effect);
+// Commit thread: the effect has been committed. It becomes `uncertain` when the digest contradicts.
+void kvs_ledger_note(struct kvs_ledger *ledger, struct kvs_effect *effect);
+// Commit thread, when all that the store shows has been noted, and not before, for what is noted
+// behind would count twice: recomputes the block of an uncertain effect.
+void kvs_ledger_settle(struct kvs_ledger *ledger, const struct kvs_effect *effect);
 // Commit thread: changes before `log_floor` have gone from the log.
 void kvs_ledger_trim(struct kvs_ledger *ledger, uint64_t log_floor);
 // Any thread: where in the log the dots behind `writer_seq` are to be looked for.
