@@ -27,7 +27,7 @@ struct kvs_ledger {
     int64_t purged_ms;    // INT64_MIN: not known yet
     uint32_t deferred_count;
     _Atomic int64_t deferred_first_ms; // INT64_MAX: none
-    bool checkpointed;                 // the store holds a checkpoint that is still good
+    bool checkpointed;                 // the store may hold a checkpoint
     struct kvs_buf scrub_cursor;
 };
 
@@ -35,6 +35,9 @@ struct kvs_ledger {
 // kvs_ledger_open_digest.
 KVS_MUST_CHECK int kvs_ledger_new(struct kvs_node *node, struct kvs_ledger **ret_ledger);
 void kvs_ledger_free(struct kvs_ledger *ledger); // NULL is fine
+// A node that runs alone for a while neither keeps the checkpoint true nor the due times of its
+// deletions: both are made anew when it is clustered again.
+KVS_MUST_CHECK int kvs_ledger_forget(struct kvs_node *node);
 
 // From the checkpoint and the log behind it, or from all records.
 KVS_MUST_CHECK int kvs_ledger_open_digest(struct kvs_ledger *ledger,
