@@ -40,6 +40,7 @@ struct kvs_committer {
     struct kvs_repl_commit committed;
     bool untold;
     uint32_t own_count; // of this life
+    bool left;          // the cluster: what is committed now would reach nobody
 };
 
 static void answer(struct kvs_write *write)
@@ -170,6 +171,7 @@ static void begin_group(struct kvs_committer *committer)
     group->now_ms = kvs_clock_wall_ms(committer->node->options.clock);
     group->change_count = 0;
     group->bytes = 0;
+    group->deferred_first_ms = INT64_MAX;
     memset(group->overlay, 0, sizeof(group->overlay));
     kvs_store_batch_clear(group->batch);
     kvs_node_audit_begin(committer->node->audit, group);
@@ -186,17 +188,26 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
             begin_group(committer);
     } else if (committer->failed) {
         write->err = committer->failed;
+    } else if (committer->left && write->op < KVS_WRITE_PURGE) {
+        write->err = KVS_ERR_SHUTDOWN; // it came in while the leave did
     } else {
+        committer->left |=
+            write->op == KVS_WRITE_REPLICA && write->replica_op->type == KVS_OP_LEAVE;
         if (write->op != KVS_WRITE_AUDIT && write->op != KVS_WRITE_AUDIT_SEAL)
             kvs_group_prepare(&committer->group, write);
         kvs_node_audit_prepare(committer->node->audit, write);
     }
 }
 
-// A new digest key is read from what is committed, so nothing may follow it.
+// Parts of the digest are then read from what is committed, so nothing may follow it: with a new
+// key, and where it is not known what was replaced.
 static bool ends_group(const struct kvs_write *write)
 {
-    return write->op == KVS_WRITE_REPLICA && write->replica_op->type == KVS_OP_REKEY;
+    const struct kvs_replica_op *op = write->op == KVS_WRITE_REPLICA ? write->replica_op : NULL;
+    bool ends = op && op->type == KVS_OP_REKEY;
+    for (size_t i = 0; op && i < op->effect_count && !ends; i++)
+        ends = op->effects[i].uncertain;
+    return ends;
 }
 
 // Prepares one write after another until the batch is full, and cuts the list there. Returns what
@@ -258,7 +269,7 @@ static void observe(const struct kvs_node_observer *observer, const struct kvs_e
         observer->record(observer->ctx, effect->key, &gone, KVS_SLICE_EMPTY);
 }
 
-static void publish_effect(struct kvs_committer *committer, const struct kvs_effect *effect)
+static void publish_effect(struct kvs_committer *committer, struct kvs_effect *effect)
 {
     struct kvs_node *node = committer->node;
     observe(node->options.observer, effect);
@@ -297,6 +308,8 @@ static void publish_op(struct kvs_committer *committer, struct kvs_replica_op *o
     struct kvs_node *node = committer->node;
     for (size_t i = 0; i < op->effect_count; i++)
         publish_effect(committer, &op->effects[i]);
+    for (size_t i = 0; i < op->effect_count; i++)
+        kvs_ledger_settle(node->ledger, &op->effects[i]);
     if (!err && op->type == KVS_OP_PURGED)
         node->ledger->purged_ms = op->watermark_ms;
     if (!err && op->type == KVS_OP_REKEY)
@@ -333,6 +346,9 @@ static void publish(struct kvs_committer *committer, struct kvs_write *first)
             publish_effect(committer, &write->effect);
         }
     }
+    for (struct kvs_write *write = first; node->ledger && write; write = write->next)
+        if (write->op != KVS_WRITE_REPLICA && !write->err)
+            kvs_ledger_settle(node->ledger, &write->effect);
     kvs_metrics_set(node->options.metrics, KVS_METRIC_LOG_SEQ, (double)node->state.log_seq);
 }
 

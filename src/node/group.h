@@ -20,6 +20,7 @@ struct kvs_group {
     int64_t now_ms;                // wall clock, read once a group
     size_t change_count;           // entries in the batch that must be committed
     size_t bytes;                  // of the entries put into the batch
+    int64_t deferred_first_ms;     // of the versions that the group puts aside; INT64_MAX: none
     struct kvs_buf key;            // scratch of KVS_GROUP_SCRATCH_SIZE
     struct kvs_buf value;          // scratch, at least as much
     // What the group's earlier writes did, newest first: later ones of the same key must see it.

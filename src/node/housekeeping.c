@@ -210,18 +210,22 @@ static int purge_below(struct kvs_node *node, int64_t watermark_ms)
     return purge_from(node, &purge, batch);
 }
 
+// Whoever runs a round takes it for the time: two may do so at once.
 static void run_purge(struct kvs_node *node)
 {
     struct kvs_housekeeper *housekeeper = node->housekeeper;
     (void)pthread_mutex_lock(&housekeeper->lock);
-    struct kvs_replica_op *op = housekeeper->purge;
+    struct kvs_replica_op *op = KVS_TAKE(housekeeper->purge);
     (void)pthread_mutex_unlock(&housekeeper->lock);
-    if (!op || purge_below(node, op->watermark_ms) != 0)
-        return; // again in a while
+    if (!op)
+        return;
+    if (purge_below(node, op->watermark_ms) == 0) {
+        kvs_committer_submit(node->committer, &op->write, &op->write, 1);
+        return;
+    }
     (void)pthread_mutex_lock(&housekeeper->lock);
-    housekeeper->purge = NULL;
+    housekeeper->purge = op; // again in a while
     (void)pthread_mutex_unlock(&housekeeper->lock);
-    kvs_committer_submit(node->committer, &op->write, &op->write, 1);
 }
 
 static int trim_log(struct kvs_node *node)

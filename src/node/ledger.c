@@ -75,40 +75,41 @@ static void unlock(struct kvs_ledger *ledger)
 
 // ---- Keeping it true
 
-// Recomputes the block that holds `key`, which must be right now or the record is damaged.
-static void scrub(struct kvs_ledger *ledger, struct kvs_slice key)
-{
-    struct kvs_tagged tagged;
-    struct kvs_digest_source records = kvs_ledger_source(ledger);
-    bool mismatch = false;
-    kvs_tagged_set(&tagged, key);
-    kvs_buf_clear(&ledger->scrub_cursor);
-    kvs_buf_append_slice(&ledger->scrub_cursor, kvs_tagged_slice(&tagged));
-    int err = kvs_digest_scrub(ledger->digest, &records, &ledger->scrub_cursor, &mismatch);
-    if (err)
-        kvs_log(ledger->node->options.log, KVS_LOG_ERROR, "digest not repaired",
-                KVS_F_STR("error", kvs_err_text(err)));
-}
-
-void kvs_ledger_note(struct kvs_ledger *ledger, const struct kvs_effect *effect)
+void kvs_ledger_note(struct kvs_ledger *ledger, struct kvs_effect *effect)
 {
     struct kvs_tagged tagged;
     lock(ledger);
     if (effect->log_seq != 0)
         kvs_dots_note(&ledger->dots, effect->writer_id, effect->writer_seq, effect->log_seq);
-    if (effect->uncertain) {
-        scrub(ledger, effect->key);
-    } else if (effect->had_item || effect->has_item) {
+    if (!effect->uncertain && (effect->had_item || effect->has_item)) {
         kvs_tagged_set(&tagged, effect->key);
         int err = kvs_digest_update(ledger->digest, kvs_tagged_slice(&tagged),
                                     effect->had_item ? &effect->old_item : NULL,
                                     effect->has_item ? &effect->new_item : NULL);
         if (err) {
             kvs_metrics_add(ledger->node->options.metrics, KVS_METRIC_DIGEST_MISMATCHES, 1);
-            scrub(ledger, effect->key);
+            effect->uncertain = true;
         }
     }
     unlock(ledger);
+}
+
+void kvs_ledger_settle(struct kvs_ledger *ledger, const struct kvs_effect *effect)
+{
+    if (!effect->uncertain)
+        return;
+    struct kvs_tagged tagged;
+    struct kvs_digest_source records = kvs_ledger_source(ledger);
+    bool mismatch = false;
+    kvs_tagged_set(&tagged, effect->key);
+    lock(ledger);
+    kvs_buf_clear(&ledger->scrub_cursor);
+    kvs_buf_append_slice(&ledger->scrub_cursor, kvs_tagged_slice(&tagged));
+    int err = kvs_digest_scrub(ledger->digest, &records, &ledger->scrub_cursor, &mismatch);
+    unlock(ledger);
+    if (err)
+        kvs_log(ledger->node->options.log, KVS_LOG_ERROR, "digest not repaired",
+                KVS_F_STR("error", kvs_err_text(err)));
 }
 
 void kvs_ledger_trim(struct kvs_ledger *ledger, uint64_t log_floor)

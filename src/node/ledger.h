@@ -27,7 +27,7 @@ struct kvs_ledger {
     int64_t purged_ms;    // INT64_MIN: not known yet
     uint32_t deferred_count;
     _Atomic int64_t deferred_first_ms; // INT64_MAX: none
-    bool checkpointed;                 // the store holds a checkpoint that is still good
+    bool checkpointed;                 // the store may hold a checkpoint
     struct kvs_buf scrub_cursor;
 };
 
@@ -35,6 +35,9 @@ struct kvs_ledger {
 // kvs_ledger_open_digest.
 KVS_MUST_CHECK int kvs_ledger_new(struct kvs_node *node, struct kvs_ledger **ret_ledger);
 void kvs_ledger_free(struct kvs_ledger *ledger); // NULL is fine
+// A node that runs alone for a while neither keeps the checkpoint true nor the due times of its
+// deletions: both are made anew when it is clustered again.
+KVS_MUST_CHECK int kvs_ledger_forget(struct kvs_node *node);
 
 // From the checkpoint and the log behind it, or from all records.
 KVS_MUST_CHECK int kvs_ledger_open_digest(struct kvs_ledger *ledger,
@@ -55,8 +58,11 @@ struct kvs_digest_sum kvs_ledger_item(const struct kvs_ledger *ledger, struct kv
 struct kvs_digest_sum kvs_ledger_item_of(const struct kvs_ledger *ledger,
                                          const struct kvs_record *record);
 
-// Commit thread: the effect has been committed.
-void kvs_ledger_note(struct kvs_ledger *ledger, const struct kvs_effect *effect);
+// Commit thread: the effect has been committed. It becomes `uncertain` when the digest contradicts.
+void kvs_ledger_note(struct kvs_ledger *ledger, struct kvs_effect *effect);
+// Commit thread, when all that the store shows has been noted, and not before, for what is noted
+// behind would count twice: recomputes the block of an uncertain effect.
+void kvs_ledger_settle(struct kvs_ledger *ledger, const struct kvs_effect *effect);
 // Commit thread: changes before `log_floor` have gone from the log.
 void kvs_ledger_trim(struct kvs_ledger *ledger, uint64_t log_floor);
 // Any thread: where in the log the dots behind `writer_seq` are to be looked for.

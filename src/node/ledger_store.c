@@ -225,6 +225,24 @@ int kvs_ledger_new(struct kvs_node *node, struct kvs_ledger **ret_ledger)
     return 0;
 }
 
+int kvs_ledger_forget(struct kvs_node *node)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(CHECKPOINT_MAX);
+    int due = kvs_store_get(node->store, KVS_FAMILY_META, key_due, KVS_READ_DISK, &value);
+    kvs_buf_clear(&value);
+    int digest = kvs_store_get(node->store, KVS_FAMILY_META, key_digest, KVS_READ_DISK, &value);
+    if (due == KVS_ERR_NOT_FOUND && digest == KVS_ERR_NOT_FOUND)
+        return 0; // it has been alone all the time: nothing is written
+    struct kvs_store_batch *batch = kvs_store_batch_new(node->store);
+    if (!batch)
+        return KVS_ERR_NOMEM;
+    kvs_store_batch_delete(batch, KVS_FAMILY_META, key_due);
+    kvs_store_batch_delete(batch, KVS_FAMILY_META, key_digest);
+    int err = kvs_store_write(node->store, batch, KVS_DURABILITY_SYNC);
+    kvs_store_batch_free(batch);
+    return err;
+}
+
 // ---- The digest's checkpoint
 
 static const struct kvs_digest_options digest_options = {0};
@@ -340,6 +358,7 @@ static int restore(struct kvs_ledger *ledger)
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(CHECKPOINT_MAX);
     int err =
         kvs_store_get(ledger->node->store, KVS_FAMILY_META, key_digest, KVS_READ_DISK, &value);
+    ledger->checkpointed = err != KVS_ERR_NOT_FOUND; // whether it helps or not
     struct kvs_cursor cursor = kvs_cursor(kvs_buf_slice(&value));
     if (err || kvs_wire_get_u64be(&cursor) != key_check(&ledger->key) || cursor.bad)
         return KVS_ERR_AGAIN;
@@ -356,7 +375,6 @@ static int restore(struct kvs_ledger *ledger)
         err = replay_tail(ledger, &tail);
     free(tail.keys);
     kvs_arena_done(&tail.arena);
-    ledger->checkpointed = true;
     return err;
 }
 

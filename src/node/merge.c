@@ -23,6 +23,7 @@ enum {
     STUB_SIZE = 8, // the hash that stands for an expired payload
     FLAGS_FROM_PEERS = KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB,
     DEFERRED_ENTRY_MAX = KVS_REPL_KEY_MAX + 256,
+    DUE_BYTES_MAX = 16 << 20, // merged at once; the rest is asked for again
 };
 
 struct kvs_replica_op *kvs_replica_op_new(enum kvs_replica_op_type type, uint64_t token)
@@ -144,6 +145,13 @@ static int put_version(struct merging *m, struct kvs_slice key, const struct kvs
     return err;
 }
 
+static void put_deferred_key(struct kvs_group *group, const struct kvs_version *version)
+{
+    kvs_buf_append_slice(&group->key, prefix_deferred);
+    kvs_wire_put_u64be(&group->key, (uint64_t)version->timestamp);
+    kvs_wire_put_uuid(&group->key, &version->uuid);
+}
+
 static int defer(struct merging *m, const struct kvs_repl_item *item)
 {
     struct kvs_group *group = m->group;
@@ -152,9 +160,7 @@ static int defer(struct merging *m, const struct kvs_repl_item *item)
         kvs_buf_clear(&group->value);
         return KVS_ERR_NOMEM;
     }
-    kvs_buf_append_slice(&group->key, prefix_deferred);
-    kvs_wire_put_u64be(&group->key, (uint64_t)v->timestamp);
-    kvs_wire_put_uuid(&group->key, &v->uuid);
+    put_deferred_key(group, v);
     kvs_wire_put_u8(&group->value, v->flags & FLAGS_FROM_PEERS);
     kvs_wire_put_uuid(&group->value, &v->writer.node);
     kvs_wire_put_u64be(&group->value, (uint64_t)v->writer.joined_timestamp);
@@ -164,6 +170,8 @@ static int defer(struct merging *m, const struct kvs_repl_item *item)
     kvs_buf_append_slice(&group->value, item->value);
     kvs_group_put_meta(group);
     m->ledger->deferred_count = 1; // there are some
+    if (v->timestamp < group->deferred_first_ms)
+        group->deferred_first_ms = v->timestamp;
     if (v->timestamp < atomic_load(&m->ledger->deferred_first_ms))
         atomic_store(&m->ledger->deferred_first_ms, v->timestamp);
     return 0;
@@ -326,6 +334,7 @@ static bool decode_deferred(struct kvs_slice key, struct kvs_slice value,
 struct due_list {
     struct kvs_repl_item *items;
     size_t count, capacity;
+    size_t bytes;
 };
 
 static int keep_due(struct due_list *list, struct kvs_arena *arena,
@@ -345,17 +354,19 @@ static int keep_due(struct due_list *list, struct kvs_arena *arena,
     *kept = *item;
     kept->key = kvs_arena_copy(arena, item->key);
     kept->value = kvs_arena_copy(arena, item->value);
+    list->bytes += sizeof(*item) + item->key.size + item->value.size;
     return kept->key.data && kept->value.data ? 0 : KVS_ERR_NOMEM;
 }
 
-// Reads what is due and takes it off; *ret_next_ms is when the next is.
-static int take_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms,
+// Reads what is due, as much as one operation takes; *ret_next_ms is when the next one is, of those
+// that the group itself has put aside too: the iterator does not see them yet.
+static int read_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms,
                     struct due_list *ret_list, int64_t *ret_next_ms)
 {
     const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
     KVS_CLEANUP(kvs_store_iter_freep)
     struct kvs_store_iter *iter = kvs_store_iter_new(group->node->store, KVS_FAMILY_META, &options);
-    *ret_next_ms = INT64_MAX;
+    *ret_next_ms = group->deferred_first_ms;
     if (!iter)
         return KVS_ERR_NOMEM;
     for (kvs_store_iter_seek(iter, prefix_deferred);
@@ -365,35 +376,50 @@ static int take_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t 
         struct kvs_repl_item item = {0};
         if (!decode_deferred(kvs_store_iter_key(iter), kvs_store_iter_value(iter), &item))
             return KVS_ERR_CORRUPT;
-        if (item.version.timestamp > upto_ms) {
-            *ret_next_ms = item.version.timestamp;
+        if (item.version.timestamp > upto_ms || ret_list->bytes >= DUE_BYTES_MAX) {
+            if (item.version.timestamp < *ret_next_ms)
+                *ret_next_ms = item.version.timestamp;
             break;
         }
         int err = keep_due(ret_list, &op->arena, &item);
         if (err)
             return err;
-        kvs_store_batch_delete(group->batch, KVS_FAMILY_META, kvs_store_iter_key(iter));
-        group->change_count++;
     }
     return kvs_store_iter_error(iter);
 }
 
-static int merge_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms)
+// It is taken off with its merge, and not before: one that cannot be merged must not be lost.
+static int merge_due_one(struct merging *m, const struct kvs_repl_item *item)
+{
+    struct kvs_group *group = m->group;
+    int err = merge(m, item);
+    if (err)
+        return err;
+    put_deferred_key(group, &item->version);
+    kvs_store_batch_delete(group->batch, KVS_FAMILY_META, kvs_buf_slice(&group->key));
+    kvs_buf_clear(&group->key);
+    group->change_count++;
+    return 0;
+}
+
+// *ret_next_ms: when the next one is due that still waits.
+static int merge_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms,
+                     int64_t *ret_next_ms)
 {
     struct kvs_ledger *ledger = group->node->ledger;
     struct merging m = {group, op, ledger, op->watermark_ms, 0, true};
     struct due_list list = {0};
-    int64_t next_ms = INT64_MAX;
+    *ret_next_ms = INT64_MAX;
     if (ledger->deferred_count == 0)
         return 0;
-    int err = take_due(group, op, upto_ms, &list, &next_ms);
+    int err = read_due(group, op, upto_ms, &list, ret_next_ms);
     if (!err)
         err = reserve_effects(op, list.count);
     for (size_t i = 0; !err && i < list.count; i++)
-        err = merge(&m, &list.items[i]);
+        err = merge_due_one(&m, &list.items[i]);
     if (!err) {
-        ledger->deferred_count = next_ms != INT64_MAX;
-        atomic_store(&ledger->deferred_first_ms, next_ms);
+        ledger->deferred_count = *ret_next_ms != INT64_MAX;
+        atomic_store(&ledger->deferred_first_ms, *ret_next_ms);
     }
     return err;
 }
@@ -407,13 +433,18 @@ static void put_clock(struct kvs_group *group)
 static int promise(struct kvs_group *group, struct kvs_replica_op *op)
 {
     struct kvs_stamp_clock *clock = &group->node->clock;
+    int64_t next_ms = INT64_MAX;
+    int64_t promise_ms = 0;
     if (op->upto_ms < group->now_ms) { // our clock is not to be trusted
         kvs_stamp_clock_raise(clock, op->upto_ms - 1);
-        op->commit.promise_ms = clock->floor_ms;
+        promise_ms = clock->floor_ms;
     } else {
-        op->commit.promise_ms = kvs_stamp_clock_promise(clock, group->now_ms);
+        promise_ms = kvs_stamp_clock_promise(clock, group->now_ms);
     }
-    int err = merge_due(group, op, op->commit.promise_ms);
+    int err = merge_due(group, op, promise_ms, &next_ms);
+    // No more is promised than what has been merged.
+    if (!err)
+        op->commit.promise_ms = promise_ms < next_ms ? promise_ms : next_ms - 1;
     put_clock(group);
     return err;
 }
@@ -443,6 +474,7 @@ static int persist(struct kvs_group *group, const struct kvs_replica_op *op, str
 
 int kvs_group_replica(struct kvs_group *group, struct kvs_replica_op *op)
 {
+    int64_t next_ms = 0;
     kvs_assert(group->node->ledger);
     switch (op->type) {
     case KVS_OP_APPLY:
@@ -458,7 +490,7 @@ int kvs_group_replica(struct kvs_group *group, struct kvs_replica_op *op)
     case KVS_OP_DROP:
         return drop(group, op);
     case KVS_OP_DUE:
-        return merge_due(group, op, op->upto_ms);
+        return merge_due(group, op, op->upto_ms, &next_ms);
     case KVS_OP_REKEY:
         group->change_count++;
         return 0;

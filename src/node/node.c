@@ -57,6 +57,12 @@ static int open_replica(struct kvs_node *node, struct kvs_message *ret_message)
     return err ? kvs_fail(ret_message, err, "foreign members: %s", kvs_err_text(err)) : 0;
 }
 
+static int open_alone(struct kvs_node *node, struct kvs_message *ret_message)
+{
+    int err = kvs_ledger_forget(node);
+    return err ? kvs_fail(ret_message, err, "what has been replicated: %s", kvs_err_text(err)) : 0;
+}
+
 static int start(struct kvs_node *node, struct kvs_message *ret_message)
 {
     int err = kvs_writers_new(&node->writers);
@@ -77,8 +83,7 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
         err = kvs_node_observe_all(node);
     if (err)
         return kvs_fail(ret_message, err, "start node: %s", kvs_err_text(err));
-    if (node->options.cluster)
-        err = open_replica(node, ret_message);
+    err = node->options.cluster ? open_replica(node, ret_message) : open_alone(node, ret_message);
     if (err)
         return err;
     // Alone nobody minds how far ahead a clock once was; only that timestamps do not go back.

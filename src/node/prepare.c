@@ -75,13 +75,17 @@ static int add_version(struct kvs_group *group, struct kvs_write *write,
                        const struct kvs_version *version, struct kvs_slice json,
                        const struct kvs_record *current)
 {
-    // A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second and then some.
-    if (group->node->ledger && kvs_dot_count(version->writer_seq) == UINT32_MAX)
-        return KVS_ERR_BUSY;
+    // A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second. Behind the last one
+    // nothing is written before the next start, which begins a new life: peers would take the dots
+    // of a life that never began for holes.
+    int err = KVS_ERR_BUSY;
     write->effect.created = write->created;
-    int err = kvs_group_put_current(group, &write->effect, version, KVS_NODE_SELF_WRITER_ID, json,
+    if (!group->node->ledger || kvs_dot_count(version->writer_seq) != UINT32_MAX)
+        err = kvs_group_put_current(group, &write->effect, version, KVS_NODE_SELF_WRITER_ID, json,
                                     current);
-    if (!err)
+    if (err)
+        group->state.writer_seq--; // no hole: whoever misses a dot looks for it for ever
+    else
         write->version = *version;
     return err;
 }

@@ -22,6 +22,7 @@ enum {
     READ_ARENA_MAX = 1 << 30,
     BATCH_SIZE_MAX = 1 << 20,
     DAMAGE_RETRY_MS = 5000,
+    FAILED_RETRY_MS = 500, // housekeeping tries every second whether the store takes writes again
     STATE_SIZE_MAX = 16 << 20,
 };
 
@@ -80,14 +81,15 @@ struct kvs_replica {
     bool persisted; // of the PERSIST that is waited for; guarded by `lock`
     int persist_err;
     // The thread's own.
-    int64_t next_ms; // monotonic: a tick is due
-    bool due_asked;  // a DUE is under way
-    bool paused;     // nothing is sent any more
+    int64_t next_ms;     // monotonic: a tick is due
+    size_t dues;         // DUEs under way
+    int64_t due_next_ms; // monotonic: not before, for the last one failed
+    bool paused;         // nothing is sent any more
     // Keys whose records are damaged, reported again and again until they are not.
     struct kvs_tagged damaged[KVS_REPL_DAMAGED_MAX]; // guarded by `lock`
     size_t damaged_count;
     int64_t damaged_next_ms;
-    bool unsaid; // the state could not be made durable: say nothing until it is
+    bool unsaid; // the state could not be made durable before the end: nothing more is done
     bool stop_told;
     bool system_ready, system_told;
 };
@@ -163,9 +165,10 @@ void kvs_node_peer_message(struct kvs_node *node, struct kvs_slice message)
     *event = (struct event){.type = EVENT_MESSAGE, .size = message.size};
     memcpy(event->bytes, message.data, message.size);
     (void)pthread_mutex_lock(&r->lock);
-    bool taken = !r->stopping && r->message_bytes + message.size <= MESSAGES_BYTES_MAX;
+    size_t size = sizeof(*event) + message.size; // an empty one takes room, too
+    bool taken = !r->stopping && r->message_bytes + size <= MESSAGES_BYTES_MAX;
     if (taken) {
-        r->message_bytes += message.size;
+        r->message_bytes += size;
         push_locked(r, event);
     }
     (void)pthread_mutex_unlock(&r->lock);
@@ -200,6 +203,19 @@ void kvs_node_pause(struct kvs_node *node)
 {
     if (node->replica)
         command(node->replica, EVENT_PAUSE, NULL);
+}
+
+static struct timespec deadline(int64_t delay_ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until); // cannot fail for this clock
+    until.tv_sec += delay_ms / 1000;
+    until.tv_nsec += delay_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    return until;
 }
 
 // ---- Operations
@@ -328,14 +344,33 @@ static void perform_drop(struct kvs_replica *r, const struct kvs_repl_stub *stub
 static void perform_due(struct kvs_replica *r, int64_t upto_ms)
 {
     struct kvs_repl_view view;
-    struct kvs_replica_op *op = r->due_asked ? NULL : op_new(r, KVS_OP_DUE, 0);
+    struct kvs_replica_op *op = op_new(r, KVS_OP_DUE, 0);
     if (!op)
         return;
     kvs_repl_view(r->core, &view);
     op->upto_ms = upto_ms;
     op->watermark_ms = view.watermark_ms;
-    r->due_asked = true;
+    r->dues++;
     submit(r, op);
+}
+
+// What is due by this node's own clock.
+static void perform_own_due(struct kvs_replica *r, const struct kvs_repl_event *event)
+{
+    int64_t upto_ms = event->wall_ms + r->options->skew_max_ms;
+    if (r->dues == 0 && event->now_ms >= r->due_next_ms &&
+        atomic_load(&r->node->ledger->deferred_first_ms) <= upto_ms)
+        perform_due(r, upto_ms);
+}
+
+// One takes only so much at once.
+static void on_due_done(struct kvs_replica *r, const struct kvs_replica_op *op)
+{
+    r->dues--;
+    if (op->commit.err)
+        r->due_next_ms = kvs_clock_mono_ms(r->node->options.clock) + FAILED_RETRY_MS;
+    else if (atomic_load(&r->node->ledger->deferred_first_ms) <= op->upto_ms)
+        perform_due(r, op->upto_ms);
 }
 
 static void perform_purge(struct kvs_replica *r, uint64_t token, int64_t watermark_ms)
@@ -388,13 +423,12 @@ static void perform_promise(struct kvs_replica *r, uint64_t token)
     submit(r, op);
 }
 
-// Waits until it is durable: what is said afterwards must not be forgotten.
-static void perform_persist(struct kvs_replica *r, struct kvs_slice state)
+// False: it could not be made durable.
+static bool persist(struct kvs_replica *r, struct kvs_slice state)
 {
     struct kvs_replica_op *op = op_new(r, KVS_OP_PERSIST, 0);
-    r->unsaid = true;
     if (!op)
-        return;
+        return false;
     op->bytes = state; // outlives the wait
     (void)pthread_mutex_lock(&r->lock);
     r->persisted = false;
@@ -403,9 +437,32 @@ static void perform_persist(struct kvs_replica *r, struct kvs_slice state)
     (void)pthread_mutex_lock(&r->lock);
     while (!r->persisted)
         (void)pthread_cond_wait(&r->wake, &r->lock);
-    r->unsaid = r->persist_err != 0;
+    bool durable = r->persist_err == 0;
     (void)pthread_mutex_unlock(&r->lock);
     kvs_replica_op_free(op);
+    return durable;
+}
+
+// False: the thread is to end.
+static bool wait_a_while(struct kvs_replica *r)
+{
+    struct timespec until = deadline(FAILED_RETRY_MS);
+    (void)pthread_mutex_lock(&r->lock);
+    int waited = 0;
+    while (!r->stopping && waited != ETIMEDOUT)
+        waited = pthread_cond_timedwait(&r->wake, &r->lock, &until);
+    bool stopping = r->stopping;
+    (void)pthread_mutex_unlock(&r->lock);
+    return !stopping;
+}
+
+// Nothing behind it may be said or done before it is durable: a watermark that is forgotten would
+// let deleted records come back. While the store takes no writes there is nothing else to do.
+static void perform_persist(struct kvs_replica *r, struct kvs_slice state)
+{
+    r->unsaid = !persist(r, state);
+    while (r->unsaid && wait_a_while(r))
+        r->unsaid = !persist(r, state);
 }
 
 // ---- Reads
@@ -565,9 +622,11 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
 
 static void perform(struct kvs_replica *r, const struct kvs_repl_action *action)
 {
+    if (r->unsaid && action->type != KVS_REPL_ACTION_PERSIST)
+        return; // the thread ends: as if the process had died before
     switch (action->type) {
     case KVS_REPL_ACTION_SEND:
-        if (!r->unsaid && !r->paused)
+        if (!r->paused)
             r->options->send(r->options->ctx, action->send.address, action->send.bytes);
         break;
     case KVS_REPL_ACTION_PERSIST:
@@ -680,7 +739,6 @@ static void tell_system_ready(struct kvs_replica *r, bool ready)
 
 static void step(struct kvs_replica *r, struct kvs_repl_event *event)
 {
-    struct kvs_repl_view view;
     const struct kvs_clock *clock = r->node->options.clock;
     event->now_ms = kvs_clock_mono_ms(clock);
     event->wall_ms = kvs_clock_wall_ms(clock);
@@ -691,13 +749,10 @@ static void step(struct kvs_replica *r, struct kvs_repl_event *event)
         kvs_log(r->node->options.log, KVS_LOG_ERROR, "replication step incomplete",
                 KVS_F_STR("error", kvs_err_text(err)));
     r->next_ms = r->actions.next_ms;
-    kvs_repl_view(r->core, &view);
-    tell_system_ready(r, !view.lacks_system);
+    tell_system_ready(r, !kvs_repl_lacks_system(r->core));
     for (size_t i = 0; i < r->actions.count; i++)
         perform(r, &r->actions.list[i]);
-    if (atomic_load(&r->node->ledger->deferred_first_ms) <=
-        event->wall_ms + r->options->skew_max_ms)
-        perform_due(r, event->wall_ms + r->options->skew_max_ms);
+    perform_own_due(r, event);
 }
 
 static void handle(struct kvs_replica *r, struct event *event)
@@ -714,7 +769,7 @@ static void handle(struct kvs_replica *r, struct event *event)
         e.type = KVS_REPL_EVENT_COMMIT;
         e.commit = event->op->commit;
         if (event->op->type == KVS_OP_DUE)
-            r->due_asked = false;
+            on_due_done(r, event->op);
         leave = event->op->type == KVS_OP_LEAVE;
         observe_lag(r, event->op);
         kvs_replica_op_free(event->op);
@@ -749,16 +804,9 @@ static void handle(struct kvs_replica *r, struct event *event)
 static void wait_until(struct kvs_replica *r, int64_t at_ms)
 {
     int64_t delay_ms = at_ms - kvs_clock_mono_ms(r->node->options.clock);
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until); // cannot fail for this clock
     if (delay_ms <= 0)
         return;
-    until.tv_sec += delay_ms / 1000;
-    until.tv_nsec += delay_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    struct timespec until = deadline(delay_ms);
     int waited = 0;
     while (!r->first && !r->stopping && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&r->wake, &r->lock, &until);
@@ -778,7 +826,7 @@ static struct event *next_event(struct kvs_replica *r, bool *ret_stopping)
             r->tail = NULL;
         }
         if (event->type == EVENT_MESSAGE)
-            r->message_bytes -= event->size;
+            r->message_bytes -= sizeof(*event) + event->size;
     }
     *ret_stopping = r->stopping;
     (void)pthread_mutex_unlock(&r->lock);

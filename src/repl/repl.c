@@ -576,6 +576,11 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
 
 // ---- Looking in
 
+bool kvs_repl_lacks_system(const struct kvs_repl *r)
+{
+    return r->boot.syncing && r->boot.family != KVS_REPL_TAG_DATA;
+}
+
 void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
 {
     bool behind = false;
@@ -590,7 +595,7 @@ void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
         .certificate_ms = r->certificate_ms,
         .promise_ms = r->promise_ms,
         .syncing = r->boot.syncing,
-        .lacks_system = r->boot.syncing && r->boot.family != KVS_REPL_TAG_DATA,
+        .lacks_system = kvs_repl_lacks_system(r),
         .behind = behind,
         .returning = r->returning,
         .own_count = r->own_count,

@@ -326,6 +326,8 @@ struct kvs_repl_view {
     uint64_t divergences;     // INV-R4 broken, ever
 };
 void kvs_repl_view(const struct kvs_repl *repl, struct kvs_repl_view *ret_view);
+// The same as in the view, whose `behind` compares with every member: for after each step.
+bool kvs_repl_lacks_system(const struct kvs_repl *repl);
 // index < member_count
 void kvs_repl_member(const struct kvs_repl *repl, size_t index,
                      struct kvs_repl_member_view *ret_view);

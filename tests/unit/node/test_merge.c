@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the replication core asks of the commit thread, one operation at a time and mixed in one
+// group: what fails half way, what a group must see of itself, and that the digest stays true.
+#include "tests/unit/node/fixture.h"
+
+#include "node/cluster.h"
+#include "node/ledger.h"
+#include "node/replica_op.h"
+#include "store/fault.h"
+
+#include <unistd.h>
+
+enum { SKEW_MS = 60000, PATIENCE_MS = 20000 };
+
+static struct kvs_store *faulty;
+
+static int wrap(struct kvs_store *inner, struct kvs_store **ret_store)
+{
+    int err = kvs_fault_new(inner, ret_store);
+    if (!err)
+        faulty = *ret_store;
+    return err;
+}
+
+static void send_nowhere(void *ctx, struct kvs_slice address, struct kvs_slice message)
+{
+    (void)ctx;
+    (void)address;
+    (void)message;
+}
+
+static void stop_nothing(void *ctx, const char *reason)
+{
+    (void)ctx;
+    (void)reason;
+}
+
+static int64_t real_mono_ms(const struct kvs_clock *clock)
+{
+    (void)clock;
+    return kvs_clock_mono_ms(kvs_clock_system());
+}
+
+// Alone in its cluster, and too slow to do anything by itself.
+static const struct kvs_cluster_options cluster_options = {
+    .address = "n0:1",
+    .push = true,
+    .probe_interval_ms = 100,
+    .suspect_timeout_ms = 1000,
+    .gossip_min_ms = 100,
+    .gossip_max_ms = 200,
+    .sync_interval_ms = 1000,
+    .catchup_interval_ms = 1000,
+    .status_interval_ms = 100,
+    .promise_interval_ms = INT64_C(1) << 40,
+    .skew_max_ms = SKEW_MS,
+    .bootstrap_max_age_ms = INT64_C(1) << 40,
+    .send = send_nowhere,
+    .stop = stop_nothing,
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = malloc(sizeof(*f));
+    assert_non_null(f);
+    fixture_init(f);
+    f->clock.base.mono_ms = real_mono_ms;
+    f->options.wrap_store = wrap;
+    f->options.cluster = &cluster_options;
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+#define WAIT_FOR(condition)                                                                        \
+    do {                                                                                           \
+        int64_t until_ = kvs_clock_mono_ms(kvs_clock_system()) + PATIENCE_MS;                      \
+        while (!(condition)) {                                                                     \
+            if (kvs_clock_mono_ms(kvs_clock_system()) > until_)                                    \
+                fail_msg("never came true: %s", #condition);                                       \
+            (void)usleep(1000);                                                                    \
+        }                                                                                          \
+    } while (0)
+
+// ---- Operations
+
+static struct kvs_repl_item item_at(int64_t timestamp, uint32_t count, const char *tagged,
+                                    const char *json)
+{
+    struct kvs_repl_item item = {
+        .key = kvs_slice_from_str(tagged),
+        .value = kvs_slice_from_str(json),
+        .version = {.timestamp = timestamp,
+                    .uuid = kvs_uuid_new(kvs_random_system()),
+                    .writer.joined_timestamp = 1,
+                    .writer_seq = kvs_dot_seq(1, count)},
+    };
+    item.version.writer.node.bytes[0] = 7;
+    if (!json)
+        item.version.flags = KVS_VERSION_TOMBSTONE;
+    return item;
+}
+
+static struct kvs_replica_op *apply_op(struct kvs_repl_item *items, size_t count)
+{
+    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_APPLY, 0);
+    assert_non_null(op);
+    op->items = items;
+    op->item_count = count;
+    return op;
+}
+
+static void submit_op(struct fixture *f, struct kvs_executor *executor, struct kvs_replica_op *op)
+{
+    op->write.executor = executor;
+    kvs_committer_submit(f->node->committer, &op->write, &op->write, 1);
+}
+
+struct counter {
+    struct kvs_executor executor;
+    _Atomic int count;
+};
+
+static void count_post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    (void)task;
+    atomic_fetch_add(&((struct counter *)executor)->count, 1);
+}
+
+// Alone in its group; takes it.
+static int run_op(struct fixture *f, struct kvs_replica_op *op)
+{
+    struct counter counter = {.executor = {count_post}};
+    submit_op(f, &counter.executor, op);
+    while (atomic_load(&counter.count) == 0)
+        (void)sched_yield();
+    int err = op->write.err;
+    kvs_replica_op_free(op);
+    return err;
+}
+
+// The group that waits behind the stall is committed; takes the operations.
+static void run_group(struct fixture *f, struct kvs_replica_op **ops, int count)
+{
+    struct stall stall;
+    struct kvs_write first = make_write(KVS_WRITE_PUT, "stall", "1");
+    stall_with(f, &stall, &first);
+    for (int i = 0; i < count; i++)
+        submit_op(f, &stall.executor, ops[i]);
+    let_go(&stall, 1 + count);
+}
+
+static struct kvs_replica_op *due_op(int64_t upto_ms)
+{
+    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_DUE, 0);
+    assert_non_null(op);
+    op->upto_ms = upto_ms;
+    return op;
+}
+
+static struct kvs_replica_op *promise_op(void)
+{
+    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_PROMISE, 0);
+    assert_non_null(op);
+    op->upto_ms = INT64_MAX; // the clock is to be trusted
+    return op;
+}
+
+// Is the digest what the records make it?
+static void assert_digest_is_true(struct fixture *f)
+{
+    struct kvs_fingerprint kept = kvs_ledger_root(f->node->ledger);
+    struct kvs_digest_key key = f->node->ledger->key;
+    assert_int_equal(kvs_ledger_rekey(f->node->ledger, &key), 0);
+    assert_true(kvs_fingerprint_eq(kept, kvs_ledger_root(f->node->ledger)));
+}
+
+// ---- What is deferred
+
+static void a_version_deferred_in_the_group_of_a_due_is_not_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item item = item_at(ahead_ms, 1, "\x02k", "1");
+    struct kvs_replica_op *ops[] = {apply_op(&item, 1), due_op(TEST_START_MS), promise_op()};
+    run_group(f, ops, 3);
+    assert_int_equal(ops[0]->write.err, 0);
+    assert_true(ops[2]->commit.promise_ms > 0 && ops[2]->commit.promise_ms < ahead_ms);
+    for (int i = 0; i < 3; i++)
+        kvs_replica_op_free(ops[i]);
+    assert_int_equal(get_error(f, "k"), KVS_ERR_NOT_FOUND);
+    atomic_fetch_add(&f->clock.wall_ms, 2000);
+    WAIT_FOR(get_error(f, "k") == 0);
+    assert_digest_is_true(f);
+}
+
+static void a_deferred_version_that_cannot_be_merged_stays(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
+                                    item_at(ahead_ms + 1, 2, "\x02k2", "2")};
+    assert_int_equal(run_op(f, apply_op(items, 2)), 0);
+    kvs_fault_set(faulty, KVS_FAULT_ITER_NEW, 1, 1, KVS_ERR_NOMEM); // behind the one that reads
+    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), KVS_ERR_NOMEM);
+    kvs_fault_clear(faulty);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), 0);
+    assert_value(f, "k1", "1");
+    assert_value(f, "k2", "2");
+    assert_int_equal(f->node->ledger->deferred_count, 0);
+    assert_digest_is_true(f);
+}
+
+// Many megabytes come due at once: in several operations, and no promise runs ahead of them.
+static void much_that_is_due_is_merged_bit_by_bit(void **state)
+{
+    enum { COUNT = 24, SIZE = 1 << 20 };
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 100000;
+    char *json = malloc(SIZE + 1);
+    char keys[COUNT][8];
+    struct kvs_repl_item items[COUNT];
+    assert_non_null(json);
+    memset(json, '1', SIZE);
+    json[SIZE] = '\0';
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(keys[i], sizeof(keys[i]), "\x02k%d", i);
+        items[i] = item_at(ahead_ms + i, (uint32_t)i + 1, keys[i], json);
+    }
+    assert_int_equal(run_op(f, apply_op(items, COUNT)), 0);
+    assert_int_equal(run_op(f, due_op(ahead_ms + COUNT)), 0);
+    assert_int_equal(f->node->ledger->deferred_count, 1);
+    assert_int_equal(get_error(f, "k0"), 0);
+    assert_int_equal(get_error(f, "k23"), KVS_ERR_NOT_FOUND);
+    atomic_fetch_add(&f->clock.wall_ms, 200000);
+    WAIT_FOR(get_error(f, "k23") == 0);
+    WAIT_FOR(atomic_load(&f->node->ledger->deferred_first_ms) == INT64_MAX);
+    free(json);
+}
+
+// ---- The digest
+
+static void damage(struct fixture *f, const char *key)
+{
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    struct kvs_store *store = f->node->store;
+    struct kvs_store_iter *iter = kvs_store_iter_new(store, KVS_FAMILY_DATA, &options);
+    struct kvs_store_batch *batch = kvs_store_batch_new(store);
+    kvs_store_iter_seek(iter, kvs_slice_from_str(key));
+    assert_true(kvs_store_iter_valid(iter));
+    kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_store_iter_key(iter), KVS_SLICE("damaged"));
+    kvs_store_iter_free(iter);
+    assert_int_equal(kvs_store_write(store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+}
+
+// Nobody knows what the damaged one counted for, so its block is read anew: but not before the rest
+// of the group has been counted.
+static void a_repair_counts_what_came_with_it_once(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "k1", "1");
+    put(f, "k2", "1");
+    fixture_restart(f); // nothing cached
+    damage(f, "k1");
+    struct kvs_repl_item items[] = {item_at(TEST_START_MS + 1, 1, "\x02k1", "2"),
+                                    item_at(TEST_START_MS + 1, 2, "\x02k2", "2"),
+                                    item_at(TEST_START_MS + 1, 3, "\x02k3", "2")};
+    struct kvs_repl_item later = item_at(TEST_START_MS + 2, 4, "\x02k4", "2");
+    struct kvs_replica_op *ops[] = {apply_op(items, 3), apply_op(&later, 1)};
+    run_group(f, ops, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ops[i]->write.err, 0);
+        kvs_replica_op_free(ops[i]);
+    }
+    assert_value(f, "k1", "2");
+    assert_value(f, "k4", "2");
+    assert_digest_is_true(f);
+}
+
+static void a_group_of_everything_keeps_the_digest_true(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "mine", "1");
+    put(f, "theirs", "1");
+    put(f, "gone", "1");
+    int64_t now_ms = TEST_START_MS;
+    struct kvs_repl_item first[] = {
+        item_at(now_ms + 5, 1, "\x02mine", "2"),     item_at(now_ms + 3, 2, "\x02mine", "3"),
+        item_at(now_ms + 9, 3, "\x02mine", NULL),    item_at(now_ms - 9, 4, "\x02theirs", "4"),
+        item_at(now_ms + 9, 5, "\x02new", "5"),      item_at(now_ms + 8, 6, "\x02new", "6"),
+        item_at(now_ms + 9, 7, "\x01user/1", "7"),   item_at(now_ms + 2, 8, "\x02gone", NULL),
+        item_at(now_ms + 90000, 9, "\x02late", "8"),
+    };
+    // Wins, and is due for removal at once.
+    struct kvs_repl_item second[] = {item_at(now_ms + 4, 10, "\x02gone", NULL),
+                                     item_at(now_ms + 20, 11, "\x02gone", "9")};
+    struct kvs_replica_op *ops[] = {apply_op(first, 9), apply_op(second, 2), due_op(now_ms),
+                                    promise_op()};
+    ops[1]->watermark_ms = now_ms + 4;
+    run_group(f, ops, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(ops[i]->write.err, 0);
+        kvs_replica_op_free(ops[i]);
+    }
+    assert_int_equal(get_error(f, "mine"), KVS_ERR_NOT_FOUND);
+    assert_value(f, "theirs", "1");
+    assert_value(f, "new", "5");
+    assert_value(f, "gone", "9");
+    assert_history(f, "gone", "9"); // the removed ones are gone, those of the same group too
+    assert_digest_is_true(f);
+}
+
+// ---- A store that fails
+
+static void apply_again(struct fixture *f, enum kvs_fault_point point)
+{
+    struct kvs_repl_item items[] = {item_at(TEST_START_MS + 1, 1, "\x02k1", "1"),
+                                    item_at(TEST_START_MS + 1, 2, "\x02k2", "2")};
+    put(f, "before", "1");
+    kvs_fault_set(faulty, point, 0, 1, KVS_ERR_NO_SPACE);
+    struct kvs_replica_op *op = apply_op(items, 2);
+    op->run = (struct kvs_seen_run){items[0].version.writer.node, 1, 0, 2};
+    assert_int_equal(run_op(f, op), KVS_ERR_NO_SPACE);
+    kvs_fault_clear(faulty);
+    WAIT_FOR(atomic_load(&f->node->writable) || kvs_node_housekeep(f->node) == 0);
+    assert_digest_is_true(f);
+    // What is seen is what the store has.
+    bool seen = kvs_seen_covers(&f->node->ledger->seen, &items[0].version.writer.node, 1, 2);
+    assert_true(seen == (get_error(f, "k2") == 0));
+    op = apply_op(items, 2);
+    op->run = (struct kvs_seen_run){items[0].version.writer.node, 1, 0, 2};
+    assert_int_equal(run_op(f, op), 0);
+    assert_true(kvs_seen_covers(&f->node->ledger->seen, &items[0].version.writer.node, 1, 2));
+    assert_value(f, "k2", "2");
+    assert_history(f, "k2", "2");
+    assert_digest_is_true(f);
+    fixture_restart(f);
+    assert_true(kvs_seen_covers(&f->node->ledger->seen, &items[0].version.writer.node, 1, 2));
+    assert_value(f, "k2", "2");
+    assert_digest_is_true(f);
+}
+
+static void an_apply_that_was_not_written_is_done_again(void **state)
+{
+    apply_again(*state, KVS_FAULT_WRITE);
+}
+
+static void an_apply_whose_sync_failed_is_done_again(void **state)
+{
+    apply_again(*state, KVS_FAULT_SYNC);
+}
+
+static void read_state(struct fixture *f, struct kvs_buf *out)
+{
+    kvs_buf_clear(out);
+    int err =
+        kvs_store_get(f->node->store, KVS_FAMILY_META, KVS_SLICE("replica"), KVS_READ_DISK, out);
+    assert_true(err == 0 || err == KVS_ERR_NOT_FOUND);
+}
+
+static bool state_is(struct fixture *f, const struct kvs_buf *expected)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf state = KVS_BUF_INIT(1 << 20);
+    read_state(f, &state);
+    return kvs_slice_eq(kvs_buf_slice(&state), kvs_buf_slice(expected));
+}
+
+static void a_state_that_was_not_kept_is_kept_when_the_store_is_back(void **state)
+{
+    struct fixture *f = *state;
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf before = KVS_BUF_INIT(1 << 20);
+    put(f, "a", "1");
+    WAIT_FOR(!state_is(f, &before)); // it has begun
+    read_state(f, &before);
+    kvs_fault_set(faulty, KVS_FAULT_RESUME, 0, KVS_FAULT_FOREVER, KVS_ERR_NO_SPACE);
+    kvs_fault_set(faulty, KVS_FAULT_WRITE, 0, KVS_FAULT_FOREVER, KVS_ERR_NO_SPACE);
+    kvs_node_set_address(f->node, "elsewhere:2"); // a new incarnation
+    WAIT_FOR(!atomic_load(&f->node->writable));
+    assert_true(state_is(f, &before));
+    kvs_fault_clear(faulty);
+    WAIT_FOR(!state_is(f, &before));
+}
+
+static void a_node_whose_store_fails_closes(void **state)
+{
+    struct fixture *f = *state;
+    kvs_fault_set(faulty, KVS_FAULT_RESUME, 0, KVS_FAULT_FOREVER, KVS_ERR_NO_SPACE);
+    kvs_fault_set(faulty, KVS_FAULT_WRITE, 0, KVS_FAULT_FOREVER, KVS_ERR_NO_SPACE);
+    kvs_node_set_address(f->node, "elsewhere:2");
+    WAIT_FOR(!atomic_load(&f->node->writable));
+    kvs_node_close(KVS_TAKE(f->node)); // and does not wait for a disk
+}
+
+// ---- Lives, leaving, being alone
+
+static void a_life_that_is_full_takes_no_more(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t life = f->node->ledger->life;
+    struct stall stall;
+    struct kvs_write first = make_write(KVS_WRITE_PUT, "a", "1");
+    stall_with(f, &stall, &first); // the state is not in use meanwhile
+    f->node->state.writer_seq = kvs_dot_seq(life, UINT32_MAX - 2);
+    let_go(&stall, 1);
+    put(f, "b", "1");
+    for (int i = 0; i < 3; i++) {
+        struct kvs_write write = make_write(KVS_WRITE_PUT, "c", "1");
+        assert_int_equal(kvs_node_write_wait(f->node, &write), KVS_ERR_BUSY);
+        assert_int_equal(kvs_dot_life(f->node->state.writer_seq), life);
+    }
+    fixture_restart(f);
+    put(f, "c", "1");
+    assert_int_equal(kvs_dot_count(f->node->state.writer_seq), 1);
+}
+
+static void a_write_behind_the_leave_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct stall stall;
+    struct kvs_write first = make_write(KVS_WRITE_PUT, "stall", "1");
+    struct kvs_write late = make_write(KVS_WRITE_PUT, "late", "1");
+    struct kvs_replica_op *leave = kvs_replica_op_new(KVS_OP_LEAVE, 0);
+    stall_with(f, &stall, &first);
+    submit_op(f, &stall.executor, leave);
+    submit(f, &stall, &late);
+    let_go(&stall, 3);
+    kvs_replica_op_free(leave);
+    assert_int_equal(late.err, KVS_ERR_SHUTDOWN);
+    assert_int_equal(get_error(f, "late"), KVS_ERR_NOT_FOUND);
+}
+
+static void restart_as(struct fixture *f, const struct kvs_cluster_options *cluster)
+{
+    f->options.cluster = cluster;
+    fixture_restart(f);
+}
+
+static void a_time_alone_spoils_no_digest(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "gone", "1");
+    put(f, "stays", "1");
+    assert_int_equal(delete_key(f, "gone"), 0);
+    restart_as(f, NULL); // there is a checkpoint
+    atomic_fetch_add(&f->clock.wall_ms, 2 * TEST_RETENTION_MS);
+    assert_int_equal(kvs_node_housekeep(f->node), 0); // removes it, for good
+    restart_as(f, &cluster_options);
+    assert_digest_is_true(f);
+    assert_value(f, "stays", "1");
+}
+
+static bool count_one(void *ctx, const struct kvs_current *current)
+{
+    (void)current;
+    ++*(int *)ctx;
+    return true;
+}
+
+static int count_records(struct fixture *f)
+{
+    int count = 0;
+    assert_int_equal(
+        kvs_node_each_current(f->node, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY, count_one, &count), 0);
+    return count;
+}
+
+// A purge at a deletion's time takes it, whenever and as what the node has made it.
+static void a_deletion_of_a_time_alone_is_purged_by_the_watermark(void **state)
+{
+    struct fixture *f = *state;
+    restart_as(f, NULL);
+    put(f, "gone", "1");
+    assert_int_equal(delete_key(f, "gone"), 0);
+    restart_as(f, &cluster_options);
+    restart_as(f, NULL);
+    put(f, "gone too", "1");
+    assert_int_equal(delete_key(f, "gone too"), 0);
+    restart_as(f, &cluster_options);
+    assert_int_equal(count_records(f), 2);
+    struct counter counter = {.executor = {count_post}};
+    struct kvs_replica_op *purge = kvs_replica_op_new(KVS_OP_PURGED, 0);
+    purge->watermark_ms = TEST_START_MS + 100;
+    purge->write.executor = &counter.executor;
+    kvs_housekeeper_purge(f->node->housekeeper, purge);
+    WAIT_FOR(atomic_load(&counter.count) == 1);
+    kvs_replica_op_free(purge);
+    assert_int_equal(count_records(f), 0);
+    assert_digest_is_true(f);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_version_deferred_in_the_group_of_a_due_is_not_forgotten),
+        TEST(a_deferred_version_that_cannot_be_merged_stays),
+        TEST(much_that_is_due_is_merged_bit_by_bit),
+        TEST(a_repair_counts_what_came_with_it_once),
+        TEST(a_group_of_everything_keeps_the_digest_true),
+        TEST(an_apply_that_was_not_written_is_done_again),
+        TEST(an_apply_whose_sync_failed_is_done_again),
+        TEST(a_state_that_was_not_kept_is_kept_when_the_store_is_back),
+        TEST(a_node_whose_store_fails_closes),
+        TEST(a_life_that_is_full_takes_no_more),
+        TEST(a_write_behind_the_leave_is_refused),
+        TEST(a_time_alone_spoils_no_digest),
+        TEST(a_deletion_of_a_time_alone_is_purged_by_the_watermark),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
