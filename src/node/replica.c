@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "node/ledger.h"
+#include "node/receipts_internal.h"
 #include "node/replica_op.h"
 #include "node/replica_read.h"
 
@@ -693,6 +694,7 @@ static void step(struct kvs_replica *r, struct kvs_repl_event *event)
     r->next_ms = r->actions.next_ms;
     kvs_repl_view(r->core, &view);
     tell_system_ready(r, !view.lacks_system);
+    kvs_receipts_tell(r->node->receipts, r->core);
     for (size_t i = 0; i < r->actions.count; i++)
         perform(r, &r->actions.list[i]);
     if (atomic_load(&r->node->ledger->deferred_first_ms) <=
