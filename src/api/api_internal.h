@@ -146,6 +146,12 @@ void kvs_api_read_on_worker(struct kvs_api_call *call, kvs_api_read_fn *read);
 // records the request, not before it has.
 void kvs_api_finish(struct kvs_api_call *call, int err);
 
+// receipt.c: the same for a write that made a version, `writer_seq` its dot (0: none), once as many
+// nodes have it as the client prefers, or its time is over.
+void kvs_api_finish_write(struct kvs_api_call *call, int err, uint64_t writer_seq);
+// receipt.c: how far this node may be behind its peers, where a read asks for it.
+void kvs_api_append_staleness(struct kvs_api_call *call);
+
 // NULL: out of memory or over the request's limit.
 void *kvs_api_alloc(struct kvs_api_call *call, size_t size);
 

@@ -25,11 +25,21 @@ static void note_audited(struct kvs_batch *batch)
     }
 }
 
+// The dot of the newest version that the batch made; 0: none.
+static uint64_t last_written(const struct kvs_batch *batch)
+{
+    uint64_t last = 0;
+    for (size_t i = 0; i < batch->write_count; i++)
+        if (!batch->writes[i].err && batch->writes[i].version.writer_seq > last)
+            last = batch->writes[i].version.writer_seq;
+    return last;
+}
+
 static void finish(struct kvs_batch *batch, int err)
 {
     note_audited(batch);
     kvs_buf_done(&batch->json);
-    kvs_api_finish(batch->call, err);
+    kvs_api_finish_write(batch->call, err, last_written(batch));
 }
 
 static struct kvs_batch *batch_of(struct kvs_task *task)

@@ -112,6 +112,7 @@ void kvs_api_finish(struct kvs_api_call *call, int err)
             kvs_http_response_header(response, "WWW-Authenticate", KVS_SLICE("Bearer"));
     }
     kvs_api_append_limit(call, err);
+    kvs_api_append_staleness(call);
     if (call->peer)
         kvs_api_peer_sign(call);
     kvs_http_finish(call->exchange);

@@ -168,7 +168,8 @@ static void write_done(struct kvs_task *task)
                          ATTEMPTS_MAX, KVS_SLICE_FMT(call->key));
     if (!err)
         kvs_api_answer_version(call, &input->write);
-    finish(input, err);
+    kvs_buf_done(&input->patch);
+    kvs_api_finish_write(call, err, input->write.version.writer_seq);
 }
 
 static void run_back_on_loop(struct kvs_task *task)

@@ -61,7 +61,7 @@ static void write_done(struct kvs_task *task)
         call->exchange->response.status = 204;
     else if (!err)
         kvs_api_answer_version(call, write);
-    kvs_api_finish(call, err);
+    kvs_api_finish_write(call, err, write->version.writer_seq);
 }
 
 static void submit(struct kvs_api_call *call, struct write_input *input)

@@ -5,6 +5,7 @@
 #include "node/audit_internal.h"
 #include "node/foreign.h"
 #include "node/ledger.h"
+#include "node/receipts_internal.h"
 #include "node/replica.h"
 
 enum { CACHE_SIZE_DEFAULT = 64 << 20 };
@@ -46,6 +47,9 @@ static int open_replica(struct kvs_node *node, struct kvs_message *ret_message)
     int err = kvs_ledger_new(node, &node->ledger);
     if (err)
         return kvs_fail(ret_message, err, "what has been replicated: %s", kvs_err_text(err));
+    err = kvs_receipts_new(&node->receipts);
+    if (err)
+        return kvs_fail(ret_message, err, "who has what: %s", kvs_err_text(err));
     err = kvs_replica_new(node, &node->replica, ret_message);
     if (err)
         return err;
@@ -139,6 +143,7 @@ void kvs_node_close(struct kvs_node *node)
     kvs_node_audit_close(node->audit);
     kvs_foreign_free(node->foreign);
     kvs_replica_free(node->replica);
+    kvs_receipts_free(node->receipts);
     kvs_ledger_free(node->ledger);
     kvs_writers_free(node->writers);
     kvs_cache_free(node->cache);

@@ -26,6 +26,7 @@ struct kvs_committer;
 struct kvs_jobs;
 struct kvs_node_audit;
 struct kvs_housekeeper;
+struct kvs_receipts;
 
 // What compaction filters read; filled before the store opens, except `store`.
 struct kvs_node_filter {
@@ -56,6 +57,7 @@ struct kvs_node {
     struct kvs_ledger *ledger;     // NULL: not replicated
     struct kvs_replica *replica;   // likewise
     struct kvs_foreign *foreign;   // likewise
+    struct kvs_receipts *receipts; // likewise
     _Atomic uint64_t log_seq;      // published by the commit thread
     _Atomic uint64_t log_floor;    // oldest change kept
     _Atomic bool writable;

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "node/ledger.h"
+#include "node/receipts_internal.h"
 #include "node/replica_op.h"
 #include "node/replica_read.h"
 
@@ -750,6 +751,7 @@ static void step(struct kvs_replica *r, struct kvs_repl_event *event)
                 KVS_F_STR("error", kvs_err_text(err)));
     r->next_ms = r->actions.next_ms;
     tell_system_ready(r, !kvs_repl_lacks_system(r->core));
+    kvs_receipts_tell(r->node->receipts, r->core);
     for (size_t i = 0; i < r->actions.count; i++)
         perform(r, &r->actions.list[i]);
     perform_own_due(r, event);

@@ -195,6 +195,7 @@ void member_set_state(struct kvs_repl *r, struct member *member, enum kvs_member
         member->push = PUSH_IDLE;
         member->pull_deadline_ms = 0;
         member->gap_check_ms = 0;
+        r->words++;
     }
     r->state_dirty = true;
     repl_notice(r, KVS_REPL_NOTICE_MEMBER, &member->node);
@@ -246,6 +247,7 @@ static void new_life(struct kvs_repl *r, struct member *member)
     member->promise_ms = 0;
     member->gap_check_ms = 0;
     member->claim_life = 0;
+    r->words++; // what it said before counts no more
     if (r->sync.phase != SYNC_NONE && kvs_uuid_cmp(&r->sync.node, &member->node) == 0)
         sync_abort(r);
 }

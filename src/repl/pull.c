@@ -53,6 +53,7 @@ void pull_tick(struct kvs_repl *r)
             m->pull_deadline_ms = 0;
         if (m->gap_check_ms == 0 || r->now_ms < m->gap_check_ms)
             continue;
+        word_caught_up(r, m, m->gap_check_ms - GAP_PATIENCE_MS); // when it told of them
         m->gap_check_ms = 0;
         // Who is still reading everything, or was away, gets all of it by comparing.
         if (r->boot.phase == BOOT_DONE && !r->returning)

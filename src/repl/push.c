@@ -95,6 +95,8 @@ void push_on_read(struct kvs_repl *r, const struct token *token, const struct kv
 void push_on_ack(struct kvs_repl *r, struct member *from, const struct kvs_message_batch_ack *ack)
 {
     bool ours = kvs_uuid_cmp(&ack->run.node, &r->self.node) == 0 && ack->run.life == r->self.life;
+    if (ours)
+        word_on_ack(r, from, ack->seen_count);
     if (!ours || from->push != PUSH_SENT || ack->run.to != from->push_to)
         return;
     from->push = PUSH_IDLE;

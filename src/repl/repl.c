@@ -603,6 +603,7 @@ void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)
         .bootstrapping = r->boot.phase != BOOT_DONE,
         .member_count = r->member_count,
         .divergences = r->divergences,
+        .words = r->words,
     };
 }
 
@@ -616,6 +617,7 @@ void kvs_repl_member(const struct kvs_repl *r, size_t index, struct kvs_repl_mem
         .heard_ms = member->heard_ms,
         .clock_offset_ms = kvs_clock_offset_ms(&member->offset),
         .agreed_ms = member->agreed_ms,
+        .caught_ms = member->caught_ms,
         .push_cursor = member->push_cursor,
         .counted = member_is_counted(r, member),
     };

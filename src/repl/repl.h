@@ -307,6 +307,7 @@ struct kvs_repl_member_view {
     int64_t heard_ms;                // monotonic; 0 never
     int64_t clock_offset_ms;
     int64_t agreed_ms;    // monotonic: when both had seen the same, roots and all; 0 never
+    int64_t caught_ms;    // monotonic: all that it had then is here; 0 never
     uint32_t push_cursor; // of our current life, acknowledged
     bool counted;         // holds removal back: not left, removed, or down for too long
 };
@@ -324,6 +325,7 @@ struct kvs_repl_view {
     bool bootstrapping;       // has not read everything yet, whether it serves or not
     size_t member_count;      // others
     uint64_t divergences;     // INV-R4 broken, ever
+    uint64_t words;           // rises when kvs_repl_acked may have changed
 };
 void kvs_repl_view(const struct kvs_repl *repl, struct kvs_repl_view *ret_view);
 // The same as in the view, whose `behind` compares with every member: for after each step.
@@ -331,5 +333,14 @@ bool kvs_repl_lacks_system(const struct kvs_repl *repl);
 // index < member_count
 void kvs_repl_member(const struct kvs_repl *repl, size_t index,
                      struct kvs_repl_member_view *ret_view);
+
+// How many writes of our current life the member has acknowledged as durable, without a gap.
+uint32_t kvs_repl_acked(const struct kvs_repl *repl, size_t index);
+
+// Does the member have the version of this dot, or what superseded it, durably, by its own word?
+// UNKNOWN: it has not spoken in its current life, or cannot be reached and had not had it.
+enum kvs_repl_has { KVS_REPL_HAS_NO, KVS_REPL_HAS_YES, KVS_REPL_HAS_UNKNOWN };
+enum kvs_repl_has kvs_repl_has(const struct kvs_repl *repl, size_t index,
+                               const struct kvs_uuid *node, uint64_t writer_seq);
 
 #endif

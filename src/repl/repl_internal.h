@@ -46,6 +46,12 @@ struct member {
     bool estranged;
     int64_t heard_ms;
     int64_t agreed_ms; // seen and root were the same then; 0 never
+    int64_t caught_ms; // all that it had then is here; 0 never
+    // Its word (word.c), of its life `word_life`: what it has of our current life without a gap,
+    // and whether it has said what it has seen.
+    uint32_t word_life;
+    uint32_t acked_count;
+    bool word_seen;
     int64_t suspect_until_ms;
     int64_t ask_at_ms;   // SUSPECT: it is asked itself, again and again
     uint32_t told;       // how often its record has been passed on since it changed
@@ -228,6 +234,7 @@ struct kvs_repl {
     bool due_asked; // deferred versions the watermark has passed were called in
     bool state_dirty;
     uint64_t divergences;
+    uint64_t words;
 
     uint64_t token_last;
     struct token *tokens;
@@ -327,6 +334,11 @@ void status_tick(struct kvs_repl *r);
 void status_send(struct kvs_repl *r, const struct member *to, bool want_reply);
 void status_on_message(struct kvs_repl *r, struct member *from,
                        const struct kvs_repl_message *message);
+
+// ---- word.c
+void word_on_ack(struct kvs_repl *r, struct member *from, uint32_t count);
+void word_on_status(struct kvs_repl *r, struct member *from);
+void word_caught_up(struct kvs_repl *r, struct member *with, int64_t at_ms);
 
 // ---- push.c
 void push_kick(struct kvs_repl *r);

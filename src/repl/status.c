@@ -133,6 +133,8 @@ void status_on_message(struct kvs_repl *r, struct member *from,
         return;
     }
     from->status_heard = true;
+    word_on_status(r, from);
+    word_caught_up(r, from, r->now_ms);
     from->certificate_ms = status->certificate_ms;
     from->watermark_ms = status->watermark_ms;
     from->bootstrapping = status->bootstrapping;

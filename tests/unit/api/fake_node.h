@@ -11,6 +11,7 @@
 #include "node/cluster.h"
 #include "node/exchange.h"
 #include "node/jobs.h"
+#include "node/receipts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,10 @@ struct kvs_node {
     uint64_t change_count;
     uint64_t oldest_change; // 0: all are kept
     struct kvs_changes_wait *waiting;
+    uint64_t writer_seq;
+    bool clustered;
+    uint32_t receipts; // how many other nodes have each write
+    struct kvs_receipt_wait *receipt_waiting;
     struct kvs_job jobs[KVS_JOBS_KEPT_MAX]; // newest first
     size_t job_count;
     uint32_t walk; // that many keys, deleted but for one, stand for each
@@ -245,7 +250,9 @@ static void fake_add(struct kvs_node *node, struct fake_key *key, struct kvs_wri
 {
     int64_t now_ms = kvs_clock_wall_ms(node->clock);
     int64_t ttl_ms = write->ttl_ms == KVS_TTL_DEFAULT ? node->default_ttl_ms : write->ttl_ms;
-    struct kvs_version version = {.timestamp = now_ms, .uuid = kvs_uuid_new(&node->random.base)};
+    struct kvs_version version = {.timestamp = now_ms,
+                                  .uuid = kvs_uuid_new(&node->random.base),
+                                  .writer_seq = ++node->writer_seq};
     if (key->count > 0 && key->versions[0].version.timestamp >= now_ms)
         version.timestamp = key->versions[0].version.timestamp + 1;
     if (write->op == KVS_WRITE_DELETE)
@@ -647,6 +654,79 @@ int kvs_node_times(struct kvs_node *node, const struct kvs_grant *grant,
     (void)grant;
     (void)times;
     return 0;
+}
+
+// ---- node/receipts.h
+
+bool kvs_node_is_clustered(const struct kvs_node *node)
+{
+    return node->clustered;
+}
+
+uint32_t kvs_node_receipt_count(struct kvs_node *node, uint64_t writer_seq)
+{
+    (void)writer_seq;
+    return 1 + node->receipts;
+}
+
+bool kvs_node_receipt_wait(struct kvs_node *node, struct kvs_receipt_wait *wait)
+{
+    if (!node->clustered)
+        return false;
+    if (kvs_node_receipt_count(node, wait->writer_seq) >= wait->nodes)
+        kvs_executor_post(wait->executor, &wait->task);
+    else
+        node->receipt_waiting = wait;
+    return true;
+}
+
+bool kvs_node_receipt_unwait(struct kvs_node *node, struct kvs_receipt_wait *wait)
+{
+    bool waiting = node->receipt_waiting == wait;
+    node->receipt_waiting = NULL;
+    return waiting;
+}
+
+int kvs_node_find_version(struct kvs_node *node, const struct kvs_grant *grant,
+                          const struct kvs_uuid *uuid, struct kvs_slice key,
+                          struct kvs_buf *ret_key, struct kvs_version *ret_version)
+{
+    (void)grant;
+    for (size_t i = 0; i < node->key_count; i++) {
+        const struct fake_key *at = &node->keys[i];
+        for (size_t j = 0; j < at->count; j++) {
+            if (kvs_uuid_cmp(&at->versions[j].version.uuid, uuid) != 0 ||
+                (key.size > 0 && !kvs_slice_eq(key, at->key)))
+                continue;
+            kvs_buf_append_slice(ret_key, at->key);
+            *ret_version = at->versions[j].version;
+            return 0;
+        }
+    }
+    return KVS_ERR_NOT_FOUND;
+}
+
+void kvs_node_holders(struct kvs_node *node, const struct kvs_version *version,
+                      void (*visit)(void *ctx, const struct kvs_holder *holder), void *ctx)
+{
+    (void)version;
+    visit(ctx, &(struct kvs_holder){.name = KVS_SLICE("self"), .has = KVS_REPL_HAS_YES});
+    if (node->clustered)
+        visit(ctx, &(struct kvs_holder){.name = KVS_SLICE("pe\"er"),
+                                        .state = KVS_MEMBER_DEAD,
+                                        .has = KVS_REPL_HAS_UNKNOWN});
+}
+
+void kvs_node_staleness(struct kvs_node *node,
+                        void (*visit)(void *ctx, struct kvs_slice name, int64_t age_ms), void *ctx)
+{
+    char name[64];
+    visit(ctx, KVS_SLICE("pe\"er"), 1234);
+    visit(ctx, KVS_SLICE("new"), -1);
+    for (uint32_t i = 0; i < node->receipts; i++) {
+        int size = snprintf(name, sizeof(name), "a-peer-with-a-long-name-%u", i);
+        visit(ctx, kvs_slice(name, (size_t)size), 5);
+    }
 }
 
 #endif

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is it everywhere yet? Prefer: nodes on writes, GET /versions/{uuid}, KVS-Staleness, on real nodes."""
+import re
+import threading
+import uuid
+
+import pytest
+
+import kvsnode
+
+SECRET = "a secret of the receipts' tests"
+FAST = {"cluster_secret": SECRET, "gossip_interval_min": 1, "gossip_interval_max": 1, "sync_interval": 3,
+        "catchup_interval": 3, "probe_interval_ms": 200, "suspect_timeout_ms": 1000, "throttle_delay_ms": 0,
+        "fetch_delay_ms": 0}
+LONG = "wait=30s"  # far above what any of this takes: where it is over, the test fails
+
+
+def ages(response):
+    """{node: seconds, None for never} of KVS-Staleness."""
+    header = response.headers.get("kvs-staleness", "")
+    found = re.findall(r'"([^"]+)";(?:age=([0-9]+\.[0-9]{3})|never)', header)
+    return {name: float(age) if age else None for name, age in found}
+
+
+def staleness(node):
+    return ages(node.get("/kv/", Prefer="staleness"))
+
+
+def make_cluster(make_node, names, **settings):
+    """Returns once each node has fully agreed with each other."""
+    nodes = []
+    for name in names:
+        seeds = [f"127.0.0.1:{nodes[0].port}"] if nodes else []
+        nodes.append(make_node(name, seed_nodes=seeds, **{**FAST, **settings}))
+    for node in nodes:
+        kvsnode.wait_until(lambda n=node: settled(n, len(nodes) - 1), f"{node.folder.name} agrees with its peers")
+    return nodes
+
+
+def settled(node, peers):
+    seen = staleness(node)
+    return len(seen) == peers and None not in seen.values() and node.get("/ready").status == 200
+
+
+def put(node, key, value, prefer, **headers):
+    return node.request("PUT", kvsnode.key_path(key), value, {"Prefer": prefer, **headers})
+
+
+def holders(node, version, query=""):
+    """{node: yes, no or unknown}"""
+    response = node.get(f"/versions/{version}{query}")
+    assert response.status == 200, response
+    answer = response.json()
+    has = {entry["id"]: entry["has"] for entry in answer["nodes"]}
+    assert answer["have"] == list(has.values()).count("yes")
+    assert answer["everywhere"] == (answer["have"] == len(has))
+    return has
+
+
+def metric(node, name):
+    for line in node.get("/metrics").body.decode().splitlines():
+        if line.startswith(name + " "):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"no metric {name}")
+
+
+@pytest.fixture
+def three(make_node):
+    return make_cluster(make_node, ["alpha", "beta", "gamma"])
+
+
+def test_a_write_waits_for_nodes(three):
+    alpha, beta, gamma = three
+    written = put(alpha, "waits/put", {"n": 1}, f"nodes=3, {LONG}")
+    assert written.status == 201
+    assert written.headers["kvs-nodes"] == "3"
+    assert written.headers["preference-applied"] == "nodes=3, wait=30s"
+    # It was durable there before the answer: readable at once.
+    for node in (beta, gamma):
+        assert node.get("/kv/waits/put").json()["uuid"] == written.json()["uuid"]
+
+    patched = alpha.request("PATCH", "/kv/waits/put", {"m": 2},
+                            {"Prefer": f'{LONG}; x=1, nodes="3"', "Content-Type": "application/merge-patch+json"})
+    assert (patched.status, patched.headers["kvs-nodes"]) == (200, "3")
+    assert gamma.get("/kv/waits/put").json()["data"] == {"n": 1, "m": 2}
+
+    batch = beta.request("POST", "/kv_batch", [{"op": "put", "path": f"waits/b{i}", "data": i} for i in range(50)]
+                         + [{"op": "get", "path": "waits/b7"}], {"Prefer": f"nodes=3, {LONG}"})
+    assert (batch.status, batch.headers["kvs-nodes"]) == (200, "3")
+    assert alpha.get("/kv/waits/b49").json()["data"] == 49
+
+    restored = alpha.request("POST", "/api/data/waits/put/history/2/restore", None, {"Prefer": f"nodes=2, {LONG}"})
+    assert restored.status == 200 and int(restored.headers["kvs-nodes"]) >= 2
+
+    deleted = gamma.request("DELETE", "/kv/waits/put", None, {"Prefer": f"nodes=3, {LONG}"})
+    assert (deleted.status, deleted.headers["kvs-nodes"]) == (204, "3")
+    assert alpha.get("/kv/waits/put").status == 404
+
+
+def test_a_write_that_is_not_everywhere_in_time_is_a_write(three):
+    alpha, _, gamma = three
+    gamma.kill()
+    written = put(alpha, "late/put", 1, "nodes=3, wait=200ms")
+    assert written.status == 201
+    assert written.headers["kvs-nodes"] == "2"
+    assert written.headers["preference-applied"] == "wait=200ms"
+    assert alpha.get("/kv/late/put").status == 200
+    assert put(alpha, "late/put", 2, f"nodes=2, {LONG}").headers["kvs-nodes"] == "2"
+    # More nodes than there are; the time as RFC 7240 writes it; none at all.
+    assert put(alpha, "late/put", 3, "nodes=200, wait=1").headers["preference-applied"] == "wait=1s"
+    assert put(alpha, "late/put", 4, "wait=0, nodes=200").headers["preference-applied"] == "wait=0s"
+
+
+def test_a_wait_ends_when_the_node_comes_back(three):
+    alpha, _, gamma = three
+    gamma.kill()
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(put(alpha, "back/put", 1, "nodes=3, wait=60s")))
+    waiting.start()
+    kvsnode.wait_until(lambda: alpha.get("/kv/back/put").status == 200, "committed while the answer waits")
+    assert waiting.is_alive()
+    gamma.start()
+    waiting.join(kvsnode.DEADLINE_S)
+    assert answers and answers[0].headers["kvs-nodes"] == "3"
+    assert gamma.get("/kv/back/put").status == 200
+
+
+def test_a_wait_ends_when_the_node_stops(three):
+    alpha = three[0]
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(put(alpha, "stop/put", 1, "nodes=9, wait=60s")))
+    waiting.start()
+    kvsnode.wait_until(lambda: alpha.get("/kv/stop/put").status == 200, "committed while the answer waits")
+    assert alpha.stop() == 0
+    waiting.join(kvsnode.DEADLINE_S)
+    assert answers[0].status == 201 and answers[0].headers["kvs-nodes"] in ("1", "2", "3")
+
+
+def test_a_client_that_goes_leaves_nothing_behind(three):
+    alpha = three[0]
+    before = metric(alpha, "kvs_http_connections")  # those of its peers, which may come and go
+    for i in range(20):
+        with kvsnode.Connection(alpha.port) as connection:
+            connection.send(b"PUT /kv/gone/%d HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+                            b"Prefer: nodes=9, wait=60s\r\n\r\n1" % i)
+            kvsnode.wait_until(lambda k=i: alpha.get(f"/kv/gone/{k}").status == 200, "committed")
+    kvsnode.wait_until(lambda: metric(alpha, "kvs_http_connections") <= before + 5, "their connections are gone")
+    assert put(alpha, "gone/after", 1, f"nodes=3, {LONG}").headers["kvs-nodes"] == "3"
+
+
+@pytest.mark.parametrize("prefer", ["nodes=0", "nodes=x", "nodes=-1", "nodes=99999999999999999999", "nodes", "wait=2",
+                                    "respond-async", ",,;", '"nodes=2"', 'x="nodes=2, nodes=3'])
+def test_what_is_not_understood_is_ignored(shared_node, prefer):
+    response = put(shared_node, f"odd/{uuid.uuid4()}", 1, prefer)
+    assert response.status == 201
+    assert "kvs-nodes" not in response.headers and "preference-applied" not in response.headers
+
+
+def test_a_node_alone_does_not_wait(make_node):
+    alone = make_node(clustering_enabled=False)
+    response = put(alone, "alone", 1, "nodes=2, wait=60s")
+    assert (response.status, response.headers["kvs-nodes"]) == (201, "1")
+    assert response.headers["preference-applied"] == "wait=60s"
+    assert holders(alone, response.json()["uuid"]) == {"node1": "yes"}
+    assert "kvs-staleness" not in alone.get("/kv/alone", Prefer="staleness").headers
+
+
+def test_a_write_that_failed_does_not_wait(three):
+    response = put(three[0], "failed", 1, "nodes=9, wait=60s", **{"If-Match": f'"{uuid.uuid4()}"'})
+    assert response.status == 412 and "kvs-nodes" not in response.headers
+
+
+def test_versions(three):
+    alpha, beta, gamma = three
+    written = put(alpha, "versions/a", 1, f"nodes=3, {LONG}").json()
+    everywhere = {"alpha": "yes", "beta": "yes", "gamma": "yes"}
+    assert holders(alpha, written["uuid"]) == everywhere
+    # Another node knows it of the third one by that one's own word, a little later.
+    kvsnode.wait_until(lambda: holders(beta, written["uuid"]) == everywhere, "beta knows that all have it")
+    answer = alpha.get(f"/versions/{written['uuid']}").json()
+    assert answer["path"] == "versions/a" and answer["timestamp"] == written["timestamp"]
+
+    gamma.kill()
+    later = put(alpha, "versions/a", 2, f"nodes=2, {LONG}").json()
+    assert holders(alpha, later["uuid"])["gamma"] != "yes"
+    kvsnode.wait_until(lambda: holders(alpha, later["uuid"])["gamma"] == "unknown", "gamma is dead")
+    # What it acknowledged before, it has; a replaced version is still known by its key.
+    assert holders(alpha, written["uuid"], "?key=versions/a")["gamma"] == "yes"
+    assert alpha.get(f"/versions/{written['uuid']}?key=other").status == 404
+    gamma.start()
+    kvsnode.wait_until(lambda: holders(alpha, later["uuid"]) == everywhere, "gamma has caught up")
+
+
+def test_versions_that_are_none(shared_node):
+    assert shared_node.get(f"/versions/{uuid.uuid4()}").status == 404
+    assert shared_node.get("/versions/none").status == 400
+    assert shared_node.get(f"/versions/{uuid.uuid4()}?key=a//b").status == 400
+    assert shared_node.get("/versions/").status == 404
+
+
+def test_staleness(three):
+    alpha, _, gamma = three
+    response = alpha.get("/kv/none", Prefer="staleness")
+    assert response.status == 404 and set(ages(response)) == {"beta", "gamma"}
+    assert response.headers["preference-applied"] == "staleness"
+    assert "kvs-staleness" not in alpha.get("/kv/none").headers
+    gamma.kill()
+    before = staleness(alpha)["gamma"]
+    kvsnode.wait_until(lambda: staleness(alpha)["gamma"] > before + 1.5 > staleness(alpha)["beta"],
+                       "gamma's age grows while beta's does not")
+    gamma.start()
+    kvsnode.wait_until(lambda: staleness(alpha)["gamma"] < 1.5, "gamma is fresh again")
+
+
+def test_staleness_under_load_stays_small(three):
+    """Roots never agree while writes go on; that everything a peer had has come here is known all the same."""
+    alpha, beta, _ = three
+    stop = threading.Event()
+
+    def write():
+        with kvsnode.Connection(alpha.port) as connection:
+            count = 0
+            while not stop.is_set():
+                count += 1
+                connection.request("PUT", f"/kv/load/{count % 100}", count)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        first = staleness(beta)["alpha"]
+        ups = [first]
+
+        def renewed():
+            ups.append(staleness(beta)["alpha"])
+            return sum(b < a for a, b in zip(ups, ups[1:])) >= 3
+        kvsnode.wait_until(renewed, "beta catches up with alpha again and again")
+    finally:
+        stop.set()
+        writer.join()
