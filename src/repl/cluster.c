@@ -14,6 +14,21 @@ static int seniority(const struct kvs_cluster_id *a, const struct kvs_cluster_id
     return kvs_uuid_cmp(&b->id, &a->id);
 }
 
+// Until the commit behind it comes, `root` is one under the old key: compared with nobody's.
+static void change_key(struct kvs_repl *r)
+{
+    struct kvs_repl_action *action = repl_emit(r, KVS_REPL_ACTION_REKEY);
+    if (action)
+        action->rekey = r->digest_key;
+    struct token *token = repl_token(r, TOKEN_PURGE, NULL);
+    action = token ? repl_emit(r, KVS_REPL_ACTION_PURGE) : NULL;
+    if (!action)
+        return;
+    action->purge.token = token->token;
+    action->purge.watermark_ms = 0;
+    r->rekey_token = token->token;
+}
+
 static void move_to(struct kvs_repl *r, const struct kvs_repl_message *message)
 {
     bool had_data = r->root.count > 0 || r->own_count > 0 || r->seen.count > 0;
@@ -34,9 +49,8 @@ static void move_to(struct kvs_repl *r, const struct kvs_repl_message *message)
         m->status_heard = false;
     }
     r->state_dirty = true;
-    struct kvs_repl_action *action = rekey ? repl_emit(r, KVS_REPL_ACTION_REKEY) : NULL;
-    if (action)
-        action->rekey = r->digest_key;
+    if (rekey)
+        change_key(r);
     repl_notice(r, KVS_REPL_NOTICE_JOINED, &message->head.sender);
     r->returning = had_data;
     if (!had_data && r->boot.phase == BOOT_DONE)

@@ -168,9 +168,9 @@ void repl_notice(struct kvs_repl *r, enum kvs_repl_notice kind, const struct kvs
 
 bool repl_is_exact(const struct kvs_repl *r)
 {
-    return r->deferred_count == 0 && r->purged_ms == r->watermark_ms && !r->returning &&
-           !gc_is_estranged(r) && !sync_is_wanted(r) && r->sync.phase == SYNC_NONE &&
-           kvs_seen_is_exact(&r->seen);
+    return r->rekey_token == 0 && r->deferred_count == 0 && r->purged_ms == r->watermark_ms &&
+           !r->returning && !gc_is_estranged(r) && !sync_is_wanted(r) &&
+           r->sync.phase == SYNC_NONE && kvs_seen_is_exact(&r->seen);
 }
 
 uint32_t kvs_repl_next_life(uint32_t previous_life, int64_t wall_ms, uint64_t random)
@@ -379,6 +379,8 @@ static void on_commit(struct kvs_repl *r, const struct kvs_repl_commit *commit)
     r->root = commit->root;
     r->deferred_count = commit->deferred_count;
     r->purged_ms = commit->purged_ms;
+    if (commit->token == r->rekey_token)
+        r->rekey_token = 0;
     if (commit->own_count > r->own_count) {
         struct kvs_version newest = {.timestamp = commit->own_newest_ms,
                                      .writer.node = r->self.node,

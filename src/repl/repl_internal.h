@@ -233,6 +233,7 @@ struct kvs_repl {
     bool returning;
     bool due_asked; // deferred versions the watermark has passed were called in
     bool state_dirty;
+    uint64_t rekey_token; // of the commit from which on `root` is under the present digest key; 0
     uint64_t divergences;
     uint64_t words;
 

@@ -129,15 +129,21 @@ void check_written(struct node *node, int key, int write)
         written->outlived = deletion;
 }
 
-// Whom a node does not count, or has not heard of yet, when it forgets something is in exile: what
-// it writes may be below a watermark from then on, which others will hear of.
-static void note_forgotten(struct node *node, int key, int deletion)
+// Whom a node does not count, or has not heard of yet, when its watermark rises or it forgets
+// something is in exile: what it writes may be below a watermark from then on, which others will
+// hear of.
+static void note_outside(const struct node *node)
 {
-    struct model *model = &node->sim->model;
     for (int i = 0; i < node->sim->node_count; i++)
         if (takes_part(&node->sim->nodes[i]) && node->sim->nodes[i].disk.formatted &&
             is_outside(node, &node->sim->nodes[i].disk.node))
             note_exile(node->sim, &node->sim->nodes[i].disk.node);
+}
+
+static void note_forgotten(struct node *node, int key, int deletion)
+{
+    struct model *model = &node->sim->model;
+    note_outside(node);
     if (model->forgotten[key] > 0 &&
         model_cmp(&model->writes[key][deletion].version,
                   &model->writes[key][model->forgotten[key] - 1].version) < 0)
@@ -219,6 +225,8 @@ void check_step(struct node *node, enum kvs_repl_event_type after)
         view.promise_ms > 0 && view.watermark_ms > node->clock.floor_ms &&
         node->memory.purged_ms >= view.watermark_ms)
         sim_fail(sim, "n%d: could write at or below its watermark", node->index);
+    if (view.watermark_ms > node->watermark_ms)
+        note_outside(node);
     node->watermark_ms = view.watermark_ms;
     node->cluster = view.cluster.id;
     if (after == KVS_REPL_EVENT_COMMIT)
