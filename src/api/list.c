@@ -67,18 +67,26 @@ static void append_expiry(struct page *page, const struct kvs_version *version)
     kvs_buf_append_i64(page->body, version->expires_at);
 }
 
+// {"path":…, of the next record. False: the page is full.
+static bool begin_record(struct page *page, struct kvs_slice key, struct kvs_slice json)
+{
+    if (page_is_full(page, key))
+        return false;
+    make_room(page, key, json);
+    if (page->record_count++ > 0)
+        kvs_buf_append_char(page->body, ',');
+    kvs_buf_append_slice(page->body, KVS_SLICE("{\"path\":"));
+    kvs_json_write_string(page->body, key);
+    return true;
+}
+
 static bool visit_key(void *ctx, struct kvs_slice key, const struct kvs_version *version,
                       struct kvs_slice json)
 {
     struct page *page = ctx;
     struct kvs_buf *body = page->body;
-    if (page_is_full(page, key))
+    if (!begin_record(page, key, json))
         return false;
-    make_room(page, key, json);
-    if (page->record_count++ > 0)
-        kvs_buf_append_char(body, ',');
-    kvs_buf_append_slice(body, KVS_SLICE("{\"path\":"));
-    kvs_json_write_string(body, key);
     kvs_buf_append_char(body, ',');
     kvs_api_append_version(body, version);
     append_expiry(page, version);
@@ -106,13 +114,8 @@ static bool visit_pair(void *ctx, struct kvs_slice key, const struct kvs_version
 {
     struct page *page = ctx;
     struct kvs_buf *body = page->body;
-    if (page_is_full(page, key))
+    if (!begin_record(page, key, json))
         return false;
-    make_room(page, key, json);
-    if (page->record_count++ > 0)
-        kvs_buf_append_char(body, ',');
-    kvs_buf_append_slice(body, KVS_SLICE("{\"path\":"));
-    kvs_json_write_string(body, key);
     kvs_buf_append_slice(body, KVS_SLICE(",\"stored_value\":"));
     kvs_api_append_record(body, version, json);
     if (page->input->expires && version->expires_at != 0) {

@@ -137,6 +137,18 @@ static enum kvs_client_repeat repeat_of(const char *condition)
     return condition[0] ? KVS_CLIENT_REPEAT_ALWAYS : KVS_CLIENT_REPEAT_IF_WANTED;
 }
 
+static enum kvs_client_code begin_write(struct kvs_buf *target, const char *route, const char *key,
+                                        const struct kvs_client_put_options *options,
+                                        char ret_condition[static KVS_CLIENT_CONDITION_SIZE],
+                                        struct kvs_client_error *ret_error)
+{
+    enum kvs_client_code code = kvs_client_target_begin(target, route, key, ret_error);
+    if (code != KVS_CLIENT_OK)
+        return code;
+    return kvs_client_condition(options->if_match, options->if_none_match, ret_condition,
+                                ret_error);
+}
+
 enum kvs_client_code kvs_client_put(struct kvs_client *client, const char *key, const char *json,
                                     size_t json_size, const struct kvs_client_put_options *options,
                                     struct kvs_client_version *ret_version, bool *ret_created,
@@ -146,10 +158,7 @@ enum kvs_client_code kvs_client_put(struct kvs_client *client, const char *key, 
     char condition[KVS_CLIENT_CONDITION_SIZE];
     if (!options)
         options = &no_options;
-    enum kvs_client_code code = kvs_client_target_begin(&target, "/kv/", key, ret_error);
-    if (code == KVS_CLIENT_OK)
-        code =
-            kvs_client_condition(options->if_match, options->if_none_match, condition, ret_error);
+    enum kvs_client_code code = begin_write(&target, "/kv/", key, options, condition, ret_error);
     if (code != KVS_CLIENT_OK)
         return code;
     kvs_client_target_add(&target, "ttl", options->ttl);
@@ -169,10 +178,7 @@ kvs_client_patch(struct kvs_client *client, const char *key, enum kvs_client_pat
     char condition[KVS_CLIENT_CONDITION_SIZE];
     if (!options)
         options = &no_options;
-    enum kvs_client_code code = kvs_client_target_begin(&target, "/kv/", key, ret_error);
-    if (code == KVS_CLIENT_OK)
-        code =
-            kvs_client_condition(options->if_match, options->if_none_match, condition, ret_error);
+    enum kvs_client_code code = begin_write(&target, "/kv/", key, options, condition, ret_error);
     if (code != KVS_CLIENT_OK)
         return code;
     kvs_client_target_add(&target, "ttl", options->ttl);
@@ -216,10 +222,8 @@ enum kvs_client_code kvs_client_restore(struct kvs_client *client, const char *k
     char condition[KVS_CLIENT_CONDITION_SIZE];
     if (!options)
         options = &no_options;
-    enum kvs_client_code code = kvs_client_target_begin(&target, "/api/data/", key, ret_error);
-    if (code == KVS_CLIENT_OK)
-        code =
-            kvs_client_condition(options->if_match, options->if_none_match, condition, ret_error);
+    enum kvs_client_code code =
+        begin_write(&target, "/api/data/", key, options, condition, ret_error);
     if (code != KVS_CLIENT_OK)
         return code;
     kvs_buf_printf(&target, "/history/%" PRIu32 "/restore", revision);

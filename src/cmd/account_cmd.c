@@ -350,3 +350,33 @@ int kvs_account_cmd_resolve_all(struct kvs_account_cmd *cmd, const char *list, c
     kvs_buf_append_char(out, ']');
     return KVS_EXIT_OK;
 }
+
+// ---- One user or group
+
+int kvs_account_cmd_target(struct kvs_account_cmd *cmd, const char *list,
+                           char ret_target[static KVS_ACCOUNT_TARGET_SIZE])
+{
+    const char *uuid = NULL;
+    int code = kvs_account_cmd_resolve(cmd, list, cmd->operands[0], &uuid);
+    if (code == KVS_EXIT_OK) // a UUID: fits
+        (void)snprintf(ret_target, KVS_ACCOUNT_TARGET_SIZE, "/api/%s/%s", list, uuid);
+    return code;
+}
+
+int kvs_account_cmd_show_one(struct kvs_account_cmd *cmd, const char *list)
+{
+    char target[KVS_ACCOUNT_TARGET_SIZE];
+    const struct kvs_json *root = NULL;
+    int code = kvs_account_cmd_target(cmd, list, target);
+    if (code == KVS_EXIT_OK)
+        code = kvs_account_cmd_call(cmd, "GET", target, NULL, &root);
+    return code == KVS_EXIT_OK ? kvs_account_cmd_show(cmd, root) : code;
+}
+
+int kvs_account_cmd_delete_one(struct kvs_account_cmd *cmd, const char *list)
+{
+    char target[KVS_ACCOUNT_TARGET_SIZE];
+    const struct kvs_json *root = NULL;
+    int code = kvs_account_cmd_target(cmd, list, target);
+    return code == KVS_EXIT_OK ? kvs_account_cmd_call(cmd, "DELETE", target, NULL, &root) : code;
+}

@@ -50,4 +50,12 @@ int kvs_account_cmd_resolve(struct kvs_account_cmd *cmd, const char *list, const
 int kvs_account_cmd_resolve_all(struct kvs_account_cmd *cmd, const char *list, const char *words,
                                 struct kvs_buf *out);
 
+enum { KVS_ACCOUNT_TARGET_SIZE = 64 };
+// "/api/<list>/<uuid>" of the user or group that the first operand names.
+int kvs_account_cmd_target(struct kvs_account_cmd *cmd, const char *list,
+                           char ret_target[static KVS_ACCOUNT_TARGET_SIZE]);
+// Show it; delete it.
+int kvs_account_cmd_show_one(struct kvs_account_cmd *cmd, const char *list);
+int kvs_account_cmd_delete_one(struct kvs_account_cmd *cmd, const char *list);
+
 #endif

@@ -31,23 +31,9 @@ static int create(struct kvs_account_cmd *cmd)
     return code == KVS_EXIT_OK ? kvs_account_cmd_show_new(cmd, root) : code;
 }
 
-static int target_of(struct kvs_account_cmd *cmd, char *ret_target, size_t size)
-{
-    const char *uuid = NULL;
-    int code = kvs_account_cmd_resolve(cmd, "groups", cmd->operands[0], &uuid);
-    if (code == KVS_EXIT_OK)
-        (void)snprintf(ret_target, size, "/api/groups/%s", uuid); // a UUID: fits
-    return code;
-}
-
 static int show(struct kvs_account_cmd *cmd)
 {
-    char target[64];
-    const struct kvs_json *root = NULL;
-    int code = target_of(cmd, target, sizeof(target));
-    if (code == KVS_EXIT_OK)
-        code = kvs_account_cmd_call(cmd, "GET", target, NULL, &root);
-    return code == KVS_EXIT_OK ? kvs_account_cmd_show(cmd, root) : code;
+    return kvs_account_cmd_show_one(cmd, "groups");
 }
 
 // {"members":…} from an array's text.
@@ -66,10 +52,10 @@ static int update(struct kvs_account_cmd *cmd)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf array = KVS_BUF_INIT(TEXT_SIZE_MAX);
     const char *members = kvs_args_value(cmd->args, "members");
-    char target[64];
+    char target[KVS_ACCOUNT_TARGET_SIZE];
     if (!members)
         return kvs_cmd_usage_error(cmd->args->command, "give --members");
-    int code = target_of(cmd, target, sizeof(target));
+    int code = kvs_account_cmd_target(cmd, "groups", target);
     if (code == KVS_EXIT_OK)
         code = kvs_account_cmd_resolve_all(cmd, "users", members, &array);
     return code == KVS_EXIT_OK ? put_members(cmd, target, kvs_buf_slice(&array)) : code;
@@ -100,8 +86,8 @@ static int change(struct kvs_account_cmd *cmd, bool add)
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf array = KVS_BUF_INIT(TEXT_SIZE_MAX);
     const struct kvs_json *root = NULL;
     const char *uuid = NULL;
-    char target[64];
-    int code = target_of(cmd, target, sizeof(target));
+    char target[KVS_ACCOUNT_TARGET_SIZE];
+    int code = kvs_account_cmd_target(cmd, "groups", target);
     if (code == KVS_EXIT_OK)
         code = kvs_account_cmd_resolve(cmd, "users", cmd->operands[1], &uuid);
     if (code == KVS_EXIT_OK)
@@ -124,10 +110,7 @@ static int remove_member(struct kvs_account_cmd *cmd)
 
 static int delete_one(struct kvs_account_cmd *cmd)
 {
-    char target[64];
-    const struct kvs_json *root = NULL;
-    int code = target_of(cmd, target, sizeof(target));
-    return code == KVS_EXIT_OK ? kvs_account_cmd_call(cmd, "DELETE", target, NULL, &root) : code;
+    return kvs_account_cmd_delete_one(cmd, "groups");
 }
 
 static int run_group(const struct kvs_args *args)

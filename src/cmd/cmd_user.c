@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // `kvs user`: who there is.
-#include <stdio.h>
-
 #include "cmd/account_cmd.h"
 
 enum { TEXT_SIZE_MAX = 8 << 20 };
@@ -23,23 +21,9 @@ static int create(struct kvs_account_cmd *cmd)
     return code == KVS_EXIT_OK ? kvs_account_cmd_show_new(cmd, root) : code;
 }
 
-static int target_of(struct kvs_account_cmd *cmd, char *ret_target, size_t size)
-{
-    const char *uuid = NULL;
-    int code = kvs_account_cmd_resolve(cmd, "users", cmd->operands[0], &uuid);
-    if (code == KVS_EXIT_OK)
-        (void)snprintf(ret_target, size, "/api/users/%s", uuid); // a UUID: fits
-    return code;
-}
-
 static int show(struct kvs_account_cmd *cmd)
 {
-    char target[64];
-    const struct kvs_json *root = NULL;
-    int code = target_of(cmd, target, sizeof(target));
-    if (code == KVS_EXIT_OK)
-        code = kvs_account_cmd_call(cmd, "GET", target, NULL, &root);
-    return code == KVS_EXIT_OK ? kvs_account_cmd_show(cmd, root) : code;
+    return kvs_account_cmd_show_one(cmd, "users");
 }
 
 static int update(struct kvs_account_cmd *cmd)
@@ -48,10 +32,10 @@ static int update(struct kvs_account_cmd *cmd)
     const char *nickname = kvs_args_value(cmd->args, "nickname");
     const char *groups = kvs_args_value(cmd->args, "groups");
     const struct kvs_json *root = NULL;
-    char target[64];
+    char target[KVS_ACCOUNT_TARGET_SIZE];
     if (!nickname && !groups)
         return kvs_cmd_usage_error(cmd->args->command, "give --nickname or --groups");
-    int code = target_of(cmd, target, sizeof(target));
+    int code = kvs_account_cmd_target(cmd, "users", target);
     kvs_buf_append_char(&body, '{');
     if (nickname) {
         kvs_buf_append_str(&body, "\"nickname\":");
@@ -69,10 +53,7 @@ static int update(struct kvs_account_cmd *cmd)
 
 static int delete_one(struct kvs_account_cmd *cmd)
 {
-    char target[64];
-    const struct kvs_json *root = NULL;
-    int code = target_of(cmd, target, sizeof(target));
-    return code == KVS_EXIT_OK ? kvs_account_cmd_call(cmd, "DELETE", target, NULL, &root) : code;
+    return kvs_account_cmd_delete_one(cmd, "users");
 }
 
 static int run_user(const struct kvs_args *args)
