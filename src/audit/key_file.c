@@ -3,6 +3,7 @@
 // one or the other. Mode 0600 from the start.
 #include "audit/key.h"
 #include "base/cleanup.h"
+#include "base/durable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,29 +91,6 @@ static void render_key(struct kvs_buf *out, const char *name, const struct kvs_a
     kvs_buf_append_char(out, '\n');
 }
 
-static int write_file(int fd, struct kvs_slice content)
-{
-    while (content.size > 0) {
-        ssize_t written = write(fd, content.data, content.size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -1;
-        content = kvs_slice(content.data + written, content.size - (size_t)written);
-    }
-    return fsync(fd);
-}
-
-static int sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    KVS_CLEANUP(kvs_freep)
-    char *folder = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : strdup(".");
-    KVS_CLEANUP(kvs_closep)
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    return fd < 0 ? -1 : fsync(fd);
-}
-
 // The replaced file, which only our descriptor still names. A file system that writes elsewhere
 // (copy on write, flash) keeps the old blocks for a while all the same: the record says so.
 static void scrub(int fd)
@@ -134,7 +112,8 @@ static int replace(const char *path, const char *temporary, struct kvs_slice con
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    if (write_file(fd, content) != 0 || rename(temporary, path) != 0 || sync_folder(path) != 0)
+    if (kvs_write_durably(fd, content) != 0 || rename(temporary, path) != 0 ||
+        kvs_sync_folder_of(path) != 0)
         return -1;
     scrub(old_fd);
     return 0;
