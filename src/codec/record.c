@@ -18,22 +18,6 @@ enum {
     FLAGS_KNOWN = KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB | KVS_VERSION_CONFLICT_LOSER,
 };
 
-// ---- The checksum's place
-
-static void put_u32le(char *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (char)(uint8_t)(value >> (8 * i));
-}
-
-static uint32_t get_u32le(const char *at)
-{
-    uint32_t value = 0;
-    for (int i = 3; i >= 0; i--)
-        value = value << 8 | (uint8_t)at[i];
-    return value;
-}
-
 // ---- Keys
 
 void kvs_record_prefix(struct kvs_buf *out, struct kvs_slice key)
@@ -126,8 +110,8 @@ void kvs_record_encode_value(struct kvs_buf *out, struct kvs_slice entry_key,
     if (json.size > 0)
         memcpy(at, json.data, json.size);
     at += json.size;
-    put_u32le(start + HEAD_SIZE, checksum(entry_key, kvs_slice(start, HEAD_SIZE),
-                                          kvs_slice(body, (size_t)(at - body))));
+    kvs_wire_set_u32le(start + HEAD_SIZE, checksum(entry_key, kvs_slice(start, HEAD_SIZE),
+                                                   kvs_slice(body, (size_t)(at - body))));
     out->size += (size_t)(at - start);
 }
 
@@ -140,7 +124,7 @@ static int decode_value(struct kvs_slice entry_key, struct kvs_slice value,
     const char *end = value.data + value.size;
     uint32_t expected = checksum(entry_key, kvs_slice(value.data, HEAD_SIZE),
                                  kvs_slice(body, (size_t)(end - body)));
-    if (get_u32le(value.data + HEAD_SIZE) != expected)
+    if (kvs_wire_u32le_at(value.data + HEAD_SIZE) != expected)
         return KVS_ERR_CORRUPT;
     uint8_t format = (uint8_t)value.data[0];
     if (format > KVS_RECORD_FORMAT)

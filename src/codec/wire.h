@@ -26,6 +26,21 @@ static inline char *kvs_wire_encode_uvarint(char *at, uint64_t value)
     return at;
 }
 
+// A number whose place is filled in when what it covers is known: a checksum, a size.
+static inline void kvs_wire_set_u32le(char *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (char)(uint8_t)(value >> (8 * i));
+}
+
+static inline uint32_t kvs_wire_u32le_at(const char *at)
+{
+    uint32_t value = 0;
+    for (int i = 3; i >= 0; i--)
+        value = value << 8 | (uint8_t)at[i];
+    return value;
+}
+
 void kvs_wire_put_u8(struct kvs_buf *out, uint8_t value);
 void kvs_wire_put_u32be(struct kvs_buf *out, uint32_t value);
 void kvs_wire_put_u64be(struct kvs_buf *out, uint64_t value);

@@ -39,20 +39,6 @@ static int code_of_family(enum kvs_family family)
 
 // ---- Frames
 
-static void put_u32le(char *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (char)(uint8_t)(value >> (8 * i));
-}
-
-static uint32_t get_u32le(const char *at)
-{
-    uint32_t value = 0;
-    for (int i = 3; i >= 0; i--)
-        value = value << 8 | (uint8_t)at[i];
-    return value;
-}
-
 // Over the frame without its checksum.
 static uint64_t frame_checksum(struct kvs_slice frame, size_t checksum_at)
 {
@@ -77,8 +63,8 @@ static void end_frame(struct kvs_buf *out, size_t start, uint32_t magic, size_t 
         return;
     char *frame = out->data + start;
     size_t size = out->size - start;
-    put_u32le(frame, magic);
-    put_u32le(frame + 4, (uint32_t)(size - KVS_BACKUP_FRAME_HEAD_SIZE));
+    kvs_wire_set_u32le(frame, magic);
+    kvs_wire_set_u32le(frame + 4, (uint32_t)(size - KVS_BACKUP_FRAME_HEAD_SIZE));
     (void)kvs_wire_encode_u64be(frame + checksum_at,
                                 frame_checksum(kvs_slice(frame, size), checksum_at));
 }
@@ -88,8 +74,8 @@ static void end_frame(struct kvs_buf *out, size_t start, uint32_t magic, size_t 
 static bool open_frame(struct kvs_slice frame, uint32_t magic, struct kvs_slice name,
                        size_t checksum_at, struct kvs_cursor *ret_cursor)
 {
-    if (frame.size < checksum_at + CHECKSUM_SIZE || get_u32le(frame.data) != magic ||
-        get_u32le(frame.data + 4) != frame.size - KVS_BACKUP_FRAME_HEAD_SIZE ||
+    if (frame.size < checksum_at + CHECKSUM_SIZE || kvs_wire_u32le_at(frame.data) != magic ||
+        kvs_wire_u32le_at(frame.data + 4) != frame.size - KVS_BACKUP_FRAME_HEAD_SIZE ||
         memcmp(frame.data + KVS_BACKUP_FRAME_HEAD_SIZE, name.data, name.size) != 0)
         return false;
     struct kvs_cursor sum = kvs_cursor(kvs_slice(frame.data + checksum_at, CHECKSUM_SIZE));
@@ -117,9 +103,9 @@ void kvs_backup_header_encode(struct kvs_buf *out, const struct kvs_backup_info 
 
 size_t kvs_backup_header_size(struct kvs_slice head)
 {
-    if (head.size < KVS_BACKUP_FRAME_HEAD_SIZE || get_u32le(head.data) != HEADER_MAGIC)
+    if (head.size < KVS_BACKUP_FRAME_HEAD_SIZE || kvs_wire_u32le_at(head.data) != HEADER_MAGIC)
         return 0;
-    size_t size = (size_t)get_u32le(head.data + 4) + KVS_BACKUP_FRAME_HEAD_SIZE;
+    size_t size = (size_t)kvs_wire_u32le_at(head.data + 4) + KVS_BACKUP_FRAME_HEAD_SIZE;
     return size >= HEADER_SIZE_MIN && size <= KVS_BACKUP_HEADER_SIZE_MAX ? size : 0;
 }
 

@@ -5,6 +5,7 @@
 #define KVS_NODE_BACKUP_INTERNAL_H
 
 #include "node/backup_format.h"
+#include "node/meta_keys.h"
 
 // ---- Walking a store (backup_view.c)
 

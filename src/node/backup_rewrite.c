@@ -67,7 +67,7 @@ static int put_seen(struct rewriter *rewriter, struct kvs_seen *seen)
     kvs_seen_encode(seen, &bytes);
     if (err || bytes.err)
         return err ? err : bytes.err;
-    kvs_store_batch_put(rewriter->batch, KVS_FAMILY_META, KVS_SLICE("seen"), kvs_buf_slice(&bytes));
+    kvs_store_batch_put(rewriter->batch, KVS_FAMILY_META, KVS_META_SEEN, kvs_buf_slice(&bytes));
     return 0;
 }
 

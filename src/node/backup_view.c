@@ -8,9 +8,7 @@
 
 enum { WATCH_EVERY = 32 };
 
-static const struct kvs_slice prefix_writer = KVS_SLICE("writer/");
 // The digest's checkpoint (ledger_store.c): large, and made anew where it is missing.
-static const struct kvs_slice key_digest = KVS_SLICE("digest");
 static const enum kvs_family kept[] = {KVS_FAMILY_META, KVS_FAMILY_AUDIT,  KVS_FAMILY_LOG,
                                        KVS_FAMILY_DUE,  KVS_FAMILY_SYSTEM, KVS_FAMILY_DATA};
 
@@ -125,7 +123,7 @@ static int read_writer(struct kvs_slice key, struct kvs_slice value,
                        struct kvs_backup_entry *ret_entry)
 {
     struct kvs_cursor cursor =
-        kvs_cursor(kvs_slice(key.data + prefix_writer.size, key.size - prefix_writer.size));
+        kvs_cursor(kvs_slice(key.data + KVS_META_WRITER.size, key.size - KVS_META_WRITER.size));
     *ret_entry = (struct kvs_backup_entry){.kind = KVS_BACKUP_WRITER, .family = KVS_FAMILY_META};
     ret_entry->writer_id = kvs_wire_get_u32be(&cursor);
     int err = kvs_writer_decode(value, &ret_entry->version.writer);
@@ -151,9 +149,9 @@ static int read_version(enum kvs_family family, struct kvs_slice key, struct kvs
 static int walk_writers(struct kvs_backup_walk *walk, struct kvs_message *ret_message)
 {
     struct kvs_store_iter *iter = walk->view->iters[KVS_FAMILY_META];
-    for (kvs_store_iter_seek(iter, prefix_writer);
+    for (kvs_store_iter_seek(iter, KVS_META_WRITER);
          kvs_store_iter_valid(iter) &&
-         kvs_slice_starts_with(kvs_store_iter_key(iter), prefix_writer);
+         kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_WRITER);
          kvs_store_iter_next(iter)) {
         struct kvs_backup_entry entry;
         int err = read_writer(kvs_store_iter_key(iter), kvs_store_iter_value(iter), &entry);
@@ -173,7 +171,7 @@ static int walk_entry(struct kvs_backup_walk *walk, enum kvs_family family,
     struct kvs_backup_entry entry = {
         .kind = KVS_BACKUP_PLAIN, .family = family, .key = key, .value = value};
     if (family == KVS_FAMILY_META &&
-        (kvs_slice_starts_with(key, prefix_writer) || kvs_slice_eq(key, key_digest)))
+        (kvs_slice_starts_with(key, KVS_META_WRITER) || kvs_slice_eq(key, KVS_META_DIGEST)))
         return 0;
     if (family != KVS_FAMILY_DATA && family != KVS_FAMILY_SYSTEM)
         return give(walk, &entry, ret_message);

@@ -3,7 +3,7 @@
 //
 //   "seen"                                   ->  docs/formats/replication-state.md
 //   "due"                                    ->  empty: deletions are due at their timestamp
-//   "deferred/"  timestamp u64be | uuid 16   ->  codec in replica_op.c
+//   "deferred/"  timestamp u64be | uuid 16   ->  codec in merge.c
 //   "digest"                                 ->  check of the PRF key u64be | checkpoint
 //                                                (docs/formats/digest-checkpoint.md)
 //
@@ -16,11 +16,6 @@
 
 #include <stdlib.h>
 #include <xxhash.h>
-
-static const struct kvs_slice key_seen = KVS_SLICE("seen");
-static const struct kvs_slice prefix_deferred = KVS_SLICE("deferred/");
-static const struct kvs_slice key_digest = KVS_SLICE("digest");
-static const struct kvs_slice key_due = KVS_SLICE("due");
 
 enum {
     ENTRY_MAX = 256,
@@ -38,7 +33,7 @@ int kvs_ledger_put_seen(struct kvs_ledger *ledger, struct kvs_store_batch *batch
     kvs_seen_encode(&ledger->seen, &value);
     if (value.err)
         return value.err;
-    kvs_store_batch_put(batch, KVS_FAMILY_META, key_seen, kvs_buf_slice(&value));
+    kvs_store_batch_put(batch, KVS_FAMILY_META, KVS_META_SEEN, kvs_buf_slice(&value));
     ledger->seen_changed = false;
     return 0;
 }
@@ -47,7 +42,8 @@ static int load_seen(struct kvs_ledger *ledger)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(SEEN_SIZE_MAX);
     kvs_seen_done(&ledger->seen);
-    int err = kvs_store_get(ledger->node->store, KVS_FAMILY_META, key_seen, KVS_READ_DISK, &value);
+    int err =
+        kvs_store_get(ledger->node->store, KVS_FAMILY_META, KVS_META_SEEN, KVS_READ_DISK, &value);
     if (err)
         return err == KVS_ERR_NOT_FOUND ? 0 : err;
     return kvs_seen_decode(kvs_buf_slice(&value), &ledger->seen);
@@ -64,13 +60,13 @@ static int load_deferred(struct kvs_ledger *ledger)
     atomic_store(&ledger->deferred_first_ms, INT64_MAX);
     if (!iter)
         return KVS_ERR_NOMEM;
-    kvs_store_iter_seek(iter, prefix_deferred);
+    kvs_store_iter_seek(iter, KVS_META_DEFERRED);
     if (!kvs_store_iter_valid(iter) ||
-        !kvs_slice_starts_with(kvs_store_iter_key(iter), prefix_deferred))
+        !kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_DEFERRED))
         return kvs_store_iter_error(iter);
     struct kvs_slice key = kvs_store_iter_key(iter);
     struct kvs_cursor cursor =
-        kvs_cursor(kvs_slice(key.data + prefix_deferred.size, key.size - prefix_deferred.size));
+        kvs_cursor(kvs_slice(key.data + KVS_META_DEFERRED.size, key.size - KVS_META_DEFERRED.size));
     atomic_store(&ledger->deferred_first_ms, (int64_t)kvs_wire_get_u64be(&cursor));
     ledger->deferred_count = 1; // or more
     return cursor.bad ? KVS_ERR_CORRUPT : 0;
@@ -142,7 +138,7 @@ static int migrate_all(struct migration *m)
             return err;
     }
     int err = kvs_store_iter_error(iter);
-    kvs_store_batch_put(m->batch, KVS_FAMILY_META, key_due, KVS_SLICE_EMPTY);
+    kvs_store_batch_put(m->batch, KVS_FAMILY_META, KVS_META_DUE, KVS_SLICE_EMPTY);
     m->count++;
     return err ? err : flush_migration(m);
 }
@@ -150,7 +146,8 @@ static int migrate_all(struct migration *m)
 static int migrate_due(struct kvs_ledger *ledger)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(ENTRY_MAX);
-    int err = kvs_store_get(ledger->node->store, KVS_FAMILY_META, key_due, KVS_READ_DISK, &value);
+    int err =
+        kvs_store_get(ledger->node->store, KVS_FAMILY_META, KVS_META_DUE, KVS_READ_DISK, &value);
     if (err != KVS_ERR_NOT_FOUND)
         return err;
     struct migration m = {.ledger = ledger,
@@ -228,16 +225,17 @@ int kvs_ledger_new(struct kvs_node *node, struct kvs_ledger **ret_ledger)
 int kvs_ledger_forget(struct kvs_node *node)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(CHECKPOINT_MAX);
-    int due = kvs_store_get(node->store, KVS_FAMILY_META, key_due, KVS_READ_DISK, &value);
+    int due = kvs_store_get(node->store, KVS_FAMILY_META, KVS_META_DUE, KVS_READ_DISK, &value);
     kvs_buf_clear(&value);
-    int digest = kvs_store_get(node->store, KVS_FAMILY_META, key_digest, KVS_READ_DISK, &value);
+    int digest =
+        kvs_store_get(node->store, KVS_FAMILY_META, KVS_META_DIGEST, KVS_READ_DISK, &value);
     if (due == KVS_ERR_NOT_FOUND && digest == KVS_ERR_NOT_FOUND)
         return 0; // it has been alone all the time: nothing is written
     struct kvs_store_batch *batch = kvs_store_batch_new(node->store);
     if (!batch)
         return KVS_ERR_NOMEM;
-    kvs_store_batch_delete(batch, KVS_FAMILY_META, key_due);
-    kvs_store_batch_delete(batch, KVS_FAMILY_META, key_digest);
+    kvs_store_batch_delete(batch, KVS_FAMILY_META, KVS_META_DUE);
+    kvs_store_batch_delete(batch, KVS_FAMILY_META, KVS_META_DIGEST);
     int err = kvs_store_write(node->store, batch, KVS_DURABILITY_SYNC);
     kvs_store_batch_free(batch);
     return err;
@@ -261,7 +259,7 @@ int kvs_ledger_checkpoint(struct kvs_ledger *ledger)
     struct kvs_store_batch *batch = value.err ? NULL : kvs_store_batch_new(node->store);
     if (!batch)
         return value.err ? value.err : KVS_ERR_NOMEM;
-    kvs_store_batch_put(batch, KVS_FAMILY_META, key_digest, kvs_buf_slice(&value));
+    kvs_store_batch_put(batch, KVS_FAMILY_META, KVS_META_DIGEST, kvs_buf_slice(&value));
     int err = kvs_store_write(node->store, batch, node->options.durability);
     kvs_store_batch_free(batch);
     return err;
@@ -270,7 +268,7 @@ int kvs_ledger_checkpoint(struct kvs_ledger *ledger)
 void kvs_ledger_spoil_checkpoint(struct kvs_ledger *ledger, struct kvs_store_batch *batch)
 {
     if (ledger->checkpointed)
-        kvs_store_batch_delete(batch, KVS_FAMILY_META, key_digest);
+        kvs_store_batch_delete(batch, KVS_FAMILY_META, KVS_META_DIGEST);
 }
 
 // The keys of the log's tail, to recompute the blocks they lie in.
@@ -357,7 +355,7 @@ static int restore(struct kvs_ledger *ledger)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(CHECKPOINT_MAX);
     int err =
-        kvs_store_get(ledger->node->store, KVS_FAMILY_META, key_digest, KVS_READ_DISK, &value);
+        kvs_store_get(ledger->node->store, KVS_FAMILY_META, KVS_META_DIGEST, KVS_READ_DISK, &value);
     ledger->checkpointed = err != KVS_ERR_NOT_FOUND; // whether it helps or not
     struct kvs_cursor cursor = kvs_cursor(kvs_buf_slice(&value));
     if (err || kvs_wire_get_u64be(&cursor) != key_check(&ledger->key) || cursor.bad)

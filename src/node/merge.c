@@ -15,9 +15,6 @@
 
 #include <stdlib.h>
 
-static const struct kvs_slice prefix_deferred = KVS_SLICE("deferred/");
-static const struct kvs_slice key_replica = KVS_SLICE("replica");
-
 enum {
     OP_ARENA_MAX = 1 << 30,
     STUB_SIZE = 8, // the hash that stands for an expired payload
@@ -147,7 +144,7 @@ static int put_version(struct merging *m, struct kvs_slice key, const struct kvs
 
 static void put_deferred_key(struct kvs_group *group, const struct kvs_version *version)
 {
-    kvs_buf_append_slice(&group->key, prefix_deferred);
+    kvs_buf_append_slice(&group->key, KVS_META_DEFERRED);
     kvs_wire_put_u64be(&group->key, (uint64_t)version->timestamp);
     kvs_wire_put_uuid(&group->key, &version->uuid);
 }
@@ -316,7 +313,7 @@ static bool decode_deferred(struct kvs_slice key, struct kvs_slice value,
                             struct kvs_repl_item *ret_item)
 {
     struct kvs_cursor k =
-        kvs_cursor(kvs_slice(key.data + prefix_deferred.size, key.size - prefix_deferred.size));
+        kvs_cursor(kvs_slice(key.data + KVS_META_DEFERRED.size, key.size - KVS_META_DEFERRED.size));
     struct kvs_cursor v = kvs_cursor(value);
     struct kvs_version *version = &ret_item->version;
     version->timestamp = (int64_t)kvs_wire_get_u64be(&k);
@@ -369,9 +366,9 @@ static int read_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t 
     *ret_next_ms = group->deferred_first_ms;
     if (!iter)
         return KVS_ERR_NOMEM;
-    for (kvs_store_iter_seek(iter, prefix_deferred);
+    for (kvs_store_iter_seek(iter, KVS_META_DEFERRED);
          kvs_store_iter_valid(iter) &&
-         kvs_slice_starts_with(kvs_store_iter_key(iter), prefix_deferred);
+         kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_DEFERRED);
          kvs_store_iter_next(iter)) {
         struct kvs_repl_item item = {0};
         if (!decode_deferred(kvs_store_iter_key(iter), kvs_store_iter_value(iter), &item))
@@ -497,7 +494,7 @@ int kvs_group_replica(struct kvs_group *group, struct kvs_replica_op *op)
     case KVS_OP_LEAVE:
         return 0;
     case KVS_OP_PERSIST:
-        return persist(group, op, key_replica);
+        return persist(group, op, KVS_META_REPLICA);
     case KVS_OP_KEEP:
         return persist(group, op, op->meta_key);
     }

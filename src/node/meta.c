@@ -7,7 +7,6 @@
 static const struct kvs_slice key_identity = KVS_SLICE("identity");
 static const struct kvs_slice key_state = KVS_SLICE("state");
 static const struct kvs_slice key_log_floor = KVS_SLICE("log_floor");
-static const struct kvs_slice prefix_writer = KVS_SLICE("writer/");
 
 enum { META_SIZE_MAX = 4096 };
 
@@ -29,7 +28,7 @@ static int create_identity(struct kvs_node *node)
         return KVS_ERR_NOMEM;
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(META_SIZE_MAX);
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
-    kvs_buf_append_slice(&key, prefix_writer);
+    kvs_buf_append_slice(&key, KVS_META_WRITER);
     kvs_wire_put_u32be(&key, KVS_NODE_SELF_WRITER_ID);
     kvs_writer_encode(&value, &node->identity.self);
     int err = key.err ? key.err : value.err;
@@ -78,13 +77,13 @@ int kvs_node_load_writers(struct kvs_node *node)
     if (!iter)
         return KVS_ERR_NOMEM;
     kvs_writers_clear(node->writers);
-    for (kvs_store_iter_seek(iter, prefix_writer);
+    for (kvs_store_iter_seek(iter, KVS_META_WRITER);
          kvs_store_iter_valid(iter) &&
-         kvs_slice_starts_with(kvs_store_iter_key(iter), prefix_writer);
+         kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_WRITER);
          kvs_store_iter_next(iter)) {
         struct kvs_slice key = kvs_store_iter_key(iter);
         struct kvs_cursor id =
-            kvs_cursor(kvs_slice(key.data + prefix_writer.size, key.size - prefix_writer.size));
+            kvs_cursor(kvs_slice(key.data + KVS_META_WRITER.size, key.size - KVS_META_WRITER.size));
         struct kvs_writer writer;
         uint32_t number = kvs_wire_get_u32be(&id);
         int err = kvs_writer_decode(kvs_store_iter_value(iter), &writer);
@@ -107,7 +106,7 @@ int kvs_node_put_writer(struct kvs_node *node, struct kvs_store_batch *batch,
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(META_SIZE_MAX);
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(META_SIZE_MAX);
     uint32_t id = kvs_writers_next_id(node->writers);
-    kvs_buf_append_slice(&key, prefix_writer);
+    kvs_buf_append_slice(&key, KVS_META_WRITER);
     kvs_wire_put_u32be(&key, id);
     kvs_writer_encode(&value, writer);
     if (key.err || value.err)

@@ -8,6 +8,7 @@
 #include "codec/index.h"
 #include "node/cache.h"
 #include "node/changes.h"
+#include "node/meta_keys.h"
 #include "node/node.h"
 #include "node/writers.h"
 #include "repl/clock.h"
@@ -110,6 +111,8 @@ void kvs_node_put_log_floor(struct kvs_store_batch *batch, struct kvs_buf *scrat
 // that may be moved. KVS_ERR_NOT_FOUND when the key has none.
 KVS_MUST_CHECK int kvs_node_read_current(struct kvs_node *node, struct kvs_store_iter *iter,
                                          struct kvs_slice key, struct kvs_record **ret_record);
+// From an entry under `prefix` to the first one of the next key. `prefix` is changed.
+void kvs_node_leave_key(struct kvs_store_iter *iter, struct kvs_prefix *prefix);
 // Shows every current system record to the observer.
 KVS_MUST_CHECK int kvs_node_observe_all(struct kvs_node *node);
 // Counts and logs a damaged record once, where it is found.

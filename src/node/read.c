@@ -89,6 +89,19 @@ int kvs_node_get(struct kvs_node *node, const struct kvs_grant *grant, struct kv
 
 // ---- Scans
 
+void kvs_node_leave_key(struct kvs_store_iter *iter, struct kvs_prefix *prefix)
+{
+    for (int i = 0; i < STEPS_BEFORE_SEEK; i++) {
+        kvs_store_iter_next(iter);
+        if (!kvs_store_iter_valid(iter) ||
+            !kvs_slice_starts_with(kvs_store_iter_key(iter), kvs_prefix_slice(prefix)))
+            return;
+    }
+    // No key holds this byte: behind all versions, before the next key.
+    prefix->bytes[prefix->size - 1] = '\x01';
+    kvs_store_iter_seek(iter, kvs_prefix_slice(prefix));
+}
+
 struct walk {
     struct kvs_node *node;
     const struct kvs_grant *grant;
@@ -113,20 +126,6 @@ static bool read_key(struct walk *walk)
 static struct kvs_slice user_key(const struct walk *walk)
 {
     return kvs_slice(walk->key.bytes, walk->key.size - 1);
-}
-
-// To the first entry of the next key.
-static void leave_key(struct walk *walk)
-{
-    for (int i = 0; i < STEPS_BEFORE_SEEK; i++) {
-        kvs_store_iter_next(walk->iter);
-        if (!kvs_store_iter_valid(walk->iter) ||
-            !kvs_slice_starts_with(kvs_store_iter_key(walk->iter), kvs_prefix_slice(&walk->key)))
-            return;
-    }
-    walk->key.bytes[walk->key.size - 1] =
-        '\x01'; // no key holds it: behind all versions, before the next
-    kvs_store_iter_seek(walk->iter, kvs_prefix_slice(&walk->key));
 }
 
 // Behind everything that starts with `prefix`, which is valid UTF-8: its last byte is never 0xff.
@@ -164,7 +163,7 @@ static int visit_key(struct walk *walk)
     }
     if (!kvs_version_is_visible(&view.version, walk->now_ms) ||
         kvs_grant_check(walk->grant, key, KVS_ACCESS_READ) != 0) {
-        leave_key(walk);
+        kvs_node_leave_key(walk->iter, &walk->key);
         return 0;
     }
     struct kvs_slice group = rolled_up(walk, key);
@@ -173,7 +172,7 @@ static int visit_key(struct walk *walk)
         leave_prefix(walk, group);
     } else {
         walk->stopped = !walk->scan->visit(walk->scan->ctx, key, &view.version, view.json);
-        leave_key(walk);
+        kvs_node_leave_key(walk->iter, &walk->key);
     }
     return 0;
 }

@@ -859,7 +859,7 @@ static void *run(void *opaque)
 
 static int load_state(struct kvs_node *node, struct kvs_buf *out)
 {
-    int err = kvs_store_get(node->store, KVS_FAMILY_META, KVS_SLICE("replica"), KVS_READ_DISK, out);
+    int err = kvs_store_get(node->store, KVS_FAMILY_META, KVS_META_REPLICA, KVS_READ_DISK, out);
     return err == KVS_ERR_NOT_FOUND ? 0 : err;
 }
 

@@ -3,8 +3,6 @@
 
 #include "base/assert.h"
 
-enum { STEPS_BEFORE_SEEK = 8 };
-
 bool kvs_tagged_key(struct kvs_slice tagged, struct kvs_slice *ret_key)
 {
     const char *reason = NULL;
@@ -65,18 +63,6 @@ struct walk {
     bool stopped;
 };
 
-static void leave_key(struct kvs_store_iter *iter, struct kvs_prefix *prefix)
-{
-    for (int i = 0; i < STEPS_BEFORE_SEEK; i++) {
-        kvs_store_iter_next(iter);
-        if (!kvs_store_iter_valid(iter) ||
-            !kvs_slice_starts_with(kvs_store_iter_key(iter), kvs_prefix_slice(prefix)))
-            return;
-    }
-    prefix->bytes[prefix->size - 1] = '\x01'; // behind all versions, before the next key
-    kvs_store_iter_seek(iter, kvs_prefix_slice(prefix));
-}
-
 static int walk_family(struct walk *walk, struct kvs_slice first)
 {
     kvs_store_iter_seek(walk->iter, first);
@@ -95,7 +81,7 @@ static int walk_family(struct walk *walk, struct kvs_slice first)
         kvs_prefix_set(&prefix, current.key);
         current.tagged = kvs_tagged_slice(&tagged);
         walk->stopped = !walk->visit(walk->ctx, &current);
-        leave_key(walk->iter, &prefix);
+        kvs_node_leave_key(walk->iter, &prefix);
     }
     return kvs_store_iter_error(walk->iter);
 }
