@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/test.h"
+#include "tests/unit/codec/arena_fixture.h"
 
 #include "codec/http.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct kvs_arena arena;
 
 static int query_get(const char *query, const char *name, struct kvs_slice *ret_value,
                      bool *ret_found)
@@ -137,20 +135,6 @@ static void every_error_status_has_a_reason(void **state)
     (void)state;
     for (int err = -1; err > -KVS_ERR_COUNT; err--)
         assert_string_not_equal(kvs_http_reason(kvs_err_http_status(err)), "");
-}
-
-static int make_arena(void **state)
-{
-    (void)state;
-    kvs_arena_init(&arena, 1 << 20);
-    return 0;
-}
-
-static int drop_arena(void **state)
-{
-    (void)state;
-    kvs_arena_done(&arena);
-    return 0;
 }
 
 int main(void)

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/test.h"
+#include "tests/unit/codec/arena_fixture.h"
 
 #include "codec/json.h"
-
-static struct kvs_arena arena;
 
 static bool to_i64(const char *text, int64_t *ret_value)
 {
@@ -77,20 +75,6 @@ static void refuses_whatever_is_no_integer_in_range(void **state)
         if (to_i64(cases[i], &value) || value != 42)
             fail_msg("%s", cases[i]);
     }
-}
-
-static int make_arena(void **state)
-{
-    (void)state;
-    kvs_arena_init(&arena, 1 << 20);
-    return 0;
-}
-
-static int drop_arena(void **state)
-{
-    (void)state;
-    kvs_arena_done(&arena);
-    return 0;
 }
 
 int main(void)

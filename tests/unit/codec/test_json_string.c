@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/test.h"
+#include "tests/unit/codec/arena_fixture.h"
 
 #include "codec/json.h"
 
 #include <stdio.h>
-
-static struct kvs_arena arena;
 
 static struct kvs_json *parse(struct kvs_slice text)
 {
@@ -121,20 +119,6 @@ static void reading_undoes_writing_for_every_code_point(void **state)
         if (!kvs_slice_eq(character, again))
             fail_msg("U+%04X", (unsigned)code_point);
     }
-}
-
-static int make_arena(void **state)
-{
-    (void)state;
-    kvs_arena_init(&arena, 1 << 20);
-    return 0;
-}
-
-static int drop_arena(void **state)
-{
-    (void)state;
-    kvs_arena_done(&arena);
-    return 0;
 }
 
 int main(void)

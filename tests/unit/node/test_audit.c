@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The audit log of a node: entries come with their commits, the chain survives whatever happens to
 // the store, and whatever is done to a stopped node's log is found.
+#include "tests/unit/node/faulty.h"
 #include "tests/unit/node/fixture.h"
 
 #include "audit/verify_store.h"
 #include "node/audit.h"
-#include "store/fault.h"
 
 #include <limits.h>
 #include <unistd.h>
-
-static struct kvs_store *faulty; // the store of the node under test
-
-static int wrap(struct kvs_store *inner, struct kvs_store **ret_store)
-{
-    int err = kvs_fault_new(inner, ret_store);
-    if (!err)
-        faulty = *ret_store;
-    return err;
-}
 
 static int setup(void **state)
 {

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a node does when its store fails: nothing is acknowledged that is not durable, reads go on,
 // and it recovers by itself when the store does.
+#include "tests/unit/node/faulty.h"
 #include "tests/unit/node/fixture.h"
 
 #include "codec/index.h"
-#include "store/fault.h"
 
 #include <dirent.h>
 #include <limits.h>
 #include <pthread.h>
-
-static struct kvs_store *faulty; // the store of the node under test
-
-static int wrap(struct kvs_store *inner, struct kvs_store **ret_store)
-{
-    int err = kvs_fault_new(inner, ret_store);
-    if (!err)
-        faulty = *ret_store;
-    return err;
-}
 
 static int setup(void **state)
 {

@@ -4,10 +4,10 @@
 // failing disks. After every step each key's record and history and the listing must be what the
 // model says. KVS_TEST_SEED and KVS_TEST_STEPS choose another run; the seed and how far it came are
 // printed.
+#include "tests/unit/node/faulty.h"
 #include "tests/unit/node/fixture.h"
 
 #include "codec/index.h"
-#include "store/fault.h"
 #include "tests/unit/node/model.h"
 
 enum { STEPS = 2000, GROUP_MAX = 12, VALUE_SIZE_MAX = 70 * 1024 };
@@ -31,16 +31,6 @@ struct attempt {
     struct kvs_uuid condition_uuid;
     char value[VALUE_SIZE_MAX];
 };
-
-static struct kvs_store *faulty; // the store of the node under test
-
-static int wrap(struct kvs_store *inner, struct kvs_store **ret_store)
-{
-    int err = kvs_fault_new(inner, ret_store);
-    if (!err)
-        faulty = *ret_store;
-    return err;
-}
 
 static uint64_t below(struct run *run, uint64_t bound)
 {

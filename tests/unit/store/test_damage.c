@@ -294,9 +294,8 @@ static void a_torn_end_of_the_log_is_no_damage(void **state)
     }
 }
 
-static void with_async_writes_a_hole_in_the_log_is_no_damage(void **state)
+static void flip_a_bit_in_each_log(const struct fixture *f)
 {
-    struct fixture *f = *state;
     char names[NAMES_MAX][64];
     size_t count = list(f->path, "", ".log", names);
     for (size_t i = 0; i < count; i++) {
@@ -308,6 +307,12 @@ static void with_async_writes_a_hole_in_the_log_is_no_damage(void **state)
         }
         kvs_buf_done(&bytes);
     }
+}
+
+static void with_async_writes_a_hole_in_the_log_is_no_damage(void **state)
+{
+    struct fixture *f = *state;
+    flip_a_bit_in_each_log(f);
     struct kvs_message message = {0};
     assert_int_equal(kvs_store_open(&f->options, &f->store, &message), KVS_ERR_CORRUPT);
     assert_non_null(strstr(message.text, "intact records follow a broken one"));
@@ -324,17 +329,7 @@ static void with_async_writes_a_hole_in_the_log_is_no_damage(void **state)
 static void a_damaged_store_can_be_opened_for_reading_by_tools(void **state)
 {
     struct fixture *f = *state;
-    char names[NAMES_MAX][64];
-    size_t count = list(f->path, "", ".log", names);
-    for (size_t i = 0; i < count; i++) {
-        struct kvs_buf bytes;
-        read_file(f->path, names[i], &bytes);
-        if (bytes.size > 4096) {
-            bytes.data[bytes.size / 2] ^= 1;
-            write_file(f->path, names[i], kvs_buf_slice(&bytes));
-        }
-        kvs_buf_done(&bytes);
-    }
+    flip_a_bit_in_each_log(f);
     f->options.read_only_if_damaged = true;
     fixture_open(f);
     char key[32];
