@@ -236,3 +236,39 @@ def test_staleness_under_load_stays_small(three):
     finally:
         stop.set()
         writer.join()
+
+
+# ---- A prefix's fingerprint
+
+def tag(node, prefix, **headers):
+    response = node.head(f"/kv/{prefix}", **headers)
+    return response.headers.get("etag") if response.status == 200 else response.status
+
+
+def test_a_prefix_has_a_fingerprint(three):
+    alpha, beta, _ = three
+    for key in ("app/a", "app/b/c", "apple", "other/x"):
+        put(alpha, key, 1, f"nodes=3, {LONG}")
+    before = tag(alpha, "app/")
+    assert before.startswith('W/"')
+    assert tag(beta, "app/") == before and tag(beta, "?prefix=app/&limit=1") == before
+    assert len({tag(alpha, p) for p in ("app/", "?prefix=app", "other/", "")}) == 4
+    assert tag(alpha, "app/", **{"If-None-Match": before}) == 304
+    unchanged = alpha.request("GET", "/kv/app/", None, {"If-None-Match": before})
+    assert (unchanged.status, unchanged.body, unchanged.headers["etag"]) == (304, b"", before)
+
+    put(alpha, "apple", 2, "nodes=1")  # not under app/
+    put(alpha, "other/x", 2, "nodes=1")
+    assert tag(alpha, "app/", **{"If-None-Match": before}) == 304
+    put(alpha, "app/b/c", 1, f"nodes=3, {LONG}")  # the same value is another version
+    after = tag(alpha, "app/", **{"If-None-Match": before})
+    assert after.startswith('W/"') and after != before and tag(beta, "app/") == after
+    alpha.request("DELETE", "/kv/app/a", None, {"Prefer": f"nodes=3, {LONG}"})
+    assert tag(beta, "app/", **{"If-None-Match": f'{before}, {after}'}) not in (before, after, 304)
+
+
+def test_a_node_alone_has_no_fingerprints(make_node):
+    alone = make_node(clustering_enabled=False)
+    alone.put("/kv/app/a", b"1")
+    response = alone.request("GET", "/kv/app/", None, {"If-None-Match": "*"})
+    assert response.status == 200 and "etag" not in response.headers
