@@ -321,3 +321,21 @@ def test_diff_of_many_keys(make_node):
     expected = {i: ("!>" if i % 6 == 0 else "< " if i % 2 == 0 else "> ") for i in range(7500)
                 if i % 2 == 0 or i % 3 == 0}
     assert lines == [f"{mark} k{i:05}" for i, mark in sorted(expected.items())]
+
+
+# ---- kvs put --nodes
+
+def test_put_with_nodes(three):
+    alpha, _, gamma = three
+
+    def kvs_put(*args):
+        return subprocess.run([kvsnode.binary(), "put", "cli/key", "1", "--url", alpha.url, *args],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+                              env=kvsnode.clean_environment(alpha.home))
+    assert kvs_put("--nodes", "3", "--wait", "30s").returncode == 0
+    gamma.kill()
+    late = kvs_put("--nodes", "3", "--wait", "200ms")
+    assert late.returncode == 9 and "so far 2 of 3 nodes have it" in late.stderr.decode()
+    assert late.stdout.decode().strip() == alpha.get("/kv/cli/key").json()["uuid"]
+    for wrong in (["--wait", "2s"], ["--nodes", "0"], ["--nodes", "x"], ["--nodes", "2", "--wait", "soon"]):
+        assert kvs_put(*wrong).returncode == 2, wrong
