@@ -118,8 +118,8 @@ static int compare(struct diff *diff, const struct kvs_client_entry *a,
     if (order > 0)
         return show(diff, ONLY_B, NULL, b);
     if (strcmp(a->version.uuid, b->version.uuid) != 0)
-        return show(diff, a->version.timestamp_ms >= b->version.timestamp_ms ? NEWER_A : NEWER_B,
-                    a, b);
+        return show(diff, a->version.timestamp_ms >= b->version.timestamp_ms ? NEWER_A : NEWER_B, a,
+                    b);
     diff->same++;
     return KVS_EXIT_OK;
 }
