@@ -271,8 +271,8 @@ enum kvs_api_verdict kvs_api_conditions_judge(const struct kvs_api_conditions *c
 // For writes: reads the headers into the write's condition.
 KVS_MUST_CHECK int kvs_api_conditions_for_write(struct kvs_api_call *call, struct kvs_write *write);
 
-// fingerprint.c: for a listing of what begins with `prefix`: adds its entity tag, where there is one
-// for this caller, and judges If-None-Match by it. On a worker.
+// fingerprint.c: for a listing of what begins with `prefix`: adds its entity tag, where there is
+// one for this caller, and judges If-None-Match by it. On a worker.
 KVS_MUST_CHECK int kvs_api_fingerprint_judge(struct kvs_api_call *call, struct kvs_slice prefix,
                                              bool *ret_unchanged);
 
