@@ -82,13 +82,13 @@ static void append_version(struct kvs_buf *out, const char *name,
         kvs_buf_printf(out, ",\"%s\":null", name);
 }
 
-static int show(struct diff *diff, enum difference what, const struct kvs_client_entry *a,
-                const struct kvs_client_entry *b)
+static int show(struct diff *diff, enum difference what, const char *key_text,
+                const struct kvs_client_entry *a, const struct kvs_client_entry *b)
 {
     static const char *const words[] = {"only-a", "only-b", "newer-a", "newer-b"};
     static const char *const marks[] = {"<", ">", "!<", "!>"};
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(LINE_SIZE_MAX);
-    struct kvs_slice key = kvs_slice_from_str((a ? a : b)->key);
+    struct kvs_slice key = kvs_slice_from_str(key_text);
     diff->counts[what]++;
     if (kvs_cmd_output(diff->args) == KVS_CMD_OUTPUT_JSON) {
         kvs_buf_append_str(&out, "{\"path\":");
@@ -114,12 +114,12 @@ static int compare(struct diff *diff, const struct kvs_client_entry *a,
     diff->a.at += order <= 0;
     diff->b.at += order >= 0;
     if (order < 0)
-        return show(diff, ONLY_A, a, NULL);
+        return show(diff, ONLY_A, a->key, a, NULL);
     if (order > 0)
-        return show(diff, ONLY_B, NULL, b);
+        return show(diff, ONLY_B, b->key, NULL, b);
     if (strcmp(a->version.uuid, b->version.uuid) != 0)
-        return show(diff, a->version.timestamp_ms >= b->version.timestamp_ms ? NEWER_A : NEWER_B, a,
-                    b);
+        return show(diff, a->version.timestamp_ms >= b->version.timestamp_ms ? NEWER_A : NEWER_B,
+                    a->key, a, b);
     diff->same++;
     return KVS_EXIT_OK;
 }
