@@ -271,6 +271,11 @@ enum kvs_api_verdict kvs_api_conditions_judge(const struct kvs_api_conditions *c
 // For writes: reads the headers into the write's condition.
 KVS_MUST_CHECK int kvs_api_conditions_for_write(struct kvs_api_call *call, struct kvs_write *write);
 
+// fingerprint.c: for a listing of what begins with `prefix`: adds its entity tag, where there is
+// one for this caller, and judges If-None-Match by it. On a worker.
+KVS_MUST_CHECK int kvs_api_fingerprint_judge(struct kvs_api_call *call, struct kvs_slice prefix,
+                                             bool *ret_unchanged);
+
 // An HTTP-date in any of the three forms of RFC 9110 section 5.6.7 (http_date.c); `now_s` places
 // the obsolete two-digit year.
 bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_unix_s);

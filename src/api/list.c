@@ -184,8 +184,15 @@ static struct page page_of(struct kvs_api_call *call)
 static int read_list(struct kvs_api_call *call, enum kvs_read_mode mode)
 {
     KVS_CLEANUP(page_donep) struct page page = page_of(call);
+    bool unchanged = false;
+    // Before the scan: what changes meanwhile has another tag.
+    int err = kvs_api_fingerprint_judge(call, page.input->scan.prefix, &unchanged);
+    if (unchanged)
+        call->exchange->response.status = 304;
+    if (err || unchanged)
+        return err;
     kvs_buf_append_slice(page.body, KVS_SLICE("{\"keys\":["));
-    int err = scan(call, mode, &page, visit_key);
+    err = scan(call, mode, &page, visit_key);
     if (err)
         return err;
     make_room(&page, KVS_SLICE_EMPTY, kvs_buf_slice(&page.prefixes));

@@ -46,6 +46,12 @@ KVS_MUST_CHECK int kvs_accounts_check_token(struct kvs_accounts *accounts,
 bool kvs_accounts_allow(struct kvs_accounts *accounts, struct kvs_slice path,
                         const struct kvs_uuid *user, enum kvs_access access);
 
+// The same for every path that begins with `prefix`, whether there is a record or not. False also
+// where so many have bits of their own that the look would take too long.
+enum { KVS_ACCOUNTS_BELOW_MAX = 10000 };
+bool kvs_accounts_allow_below(struct kvs_accounts *accounts, struct kvs_slice prefix,
+                              const struct kvs_uuid *user, enum kvs_access access);
+
 // ---- Reading
 
 struct kvs_account_user { // a group as well

@@ -144,19 +144,55 @@ static enum kvs_class class_of(struct kvs_accounts *accounts, const struct kvs_a
     return KVS_CLASS_OTHER;
 }
 
+static bool meta_allows(struct kvs_accounts *accounts, const struct kvs_meta *meta,
+                        const struct kvs_uuid *user, enum kvs_access access)
+{
+    return !meta || kvs_permission_allows(meta->meta.permissions,
+                                          class_of(accounts, &meta->meta, user), access);
+}
+
 bool kvs_accounts_allow(struct kvs_accounts *accounts, struct kvs_slice path,
                         const struct kvs_uuid *user, enum kvs_access access)
 {
     if (atomic_load_explicit(&accounts->meta_count, memory_order_acquire) == 0)
         return true;
-    bool allowed = true;
     read_lock(accounts);
     const struct kvs_meta *meta = kvs_accounts_meta(accounts, path);
     while (!meta && kvs_permission_parent(&path))
         meta = kvs_accounts_meta(accounts, path);
-    if (meta)
-        allowed = kvs_permission_allows(meta->meta.permissions,
-                                        class_of(accounts, &meta->meta, user), access);
+    bool allowed = meta_allows(accounts, meta, user, access);
+    unlock(accounts);
+    return allowed;
+}
+
+static bool all_below_allow(struct kvs_accounts *accounts, struct kvs_slice prefix,
+                            const struct kvs_uuid *user, enum kvs_access access)
+{
+    const struct kvs_table *paths = &accounts->paths;
+    for (size_t i = 0; i < paths->bucket_count; i++) {
+        for (struct kvs_table_link *link = paths->buckets[i]; link; link = link->next) {
+            const struct kvs_meta *meta = KVS_CONTAINER_OF(link, struct kvs_meta, by_path);
+            if (kvs_slice_starts_with(kvs_slice(meta->path, meta->path_size), prefix) &&
+                !meta_allows(accounts, meta, user, access))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool kvs_accounts_allow_below(struct kvs_accounts *accounts, struct kvs_slice prefix,
+                              const struct kvs_uuid *user, enum kvs_access access)
+{
+    if (atomic_load_explicit(&accounts->meta_count, memory_order_acquire) == 0)
+        return true;
+    const struct kvs_meta *meta = NULL; // of what has no bits of its own below the prefix
+    struct kvs_slice path = prefix;
+    read_lock(accounts);
+    while (!meta && kvs_permission_parent(&path))
+        meta = kvs_accounts_meta(accounts, path);
+    bool allowed = meta_allows(accounts, meta, user, access) &&
+                   accounts->paths.count <= KVS_ACCOUNTS_BELOW_MAX &&
+                   all_below_allow(accounts, prefix, user, access);
     unlock(accounts);
     return allowed;
 }

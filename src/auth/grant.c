@@ -59,6 +59,16 @@ bool kvs_grant_is_good(const struct kvs_grant *grant)
                                     kvs_clock_wall_ms(grant->clock) / 1000, &reason) == 0;
 }
 
+bool kvs_grant_reads_below(const struct kvs_grant *grant, struct kvs_slice prefix)
+{
+    if (kvs_grant_is_open(grant))
+        return true;
+    bool user = grant->kind == KVS_GRANT_USER;
+    return kvs_scope_in(grant->scopes, KVS_SCOPE_READ) &&
+           kvs_accounts_allow_below(grant->accounts, prefix, user ? &grant->user : NULL,
+                                    KVS_ACCESS_READ);
+}
+
 bool kvs_grant_is_open(const struct kvs_grant *grant)
 {
     return grant->kind == KVS_GRANT_OPEN || grant->kind == KVS_GRANT_OWN ||

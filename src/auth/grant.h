@@ -26,6 +26,9 @@ KVS_MUST_CHECK int kvs_grant_check(const struct kvs_grant *grant, struct kvs_sli
                                    enum kvs_access access);
 // Is the token that it was minted from still good? For requests that last: streams, jobs.
 bool kvs_grant_is_good(const struct kvs_grant *grant);
+// May it read every key there could be that begins with `prefix`? False also where that would take
+// too long to say.
+bool kvs_grant_reads_below(const struct kvs_grant *grant, struct kvs_slice prefix);
 // May nothing be hidden from the bearer by scopes or permissions?
 bool kvs_grant_is_open(const struct kvs_grant *grant);
 

@@ -14,7 +14,7 @@ static bool read_revision(const struct kvs_json *object, struct kvs_client_memor
     ret_revision->revision = (uint32_t)number;
     ret_revision->deleted = kvs_client_is_true(kvs_json_member(object, "deleted"));
     ret_revision->expired = kvs_client_is_true(kvs_json_member(object, "expired"));
-    ret_revision->conflict_loser = kvs_client_is_true(kvs_json_member(object, "conflict_loser"));
+    ret_revision->conflict_loser = kvs_client_is_true(kvs_json_member(object, "conflict"));
     return kvs_client_read_version(object, memory, &ret_revision->version) &&
            kvs_client_read_json(kvs_json_member(object, "data"), &ret_revision->json,
                                 &ret_revision->json_size);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/utf8.h"
 #include "cmd/client_args.h"
 #include "cmd/show.h"
@@ -91,6 +92,73 @@ static int show(const struct kvs_args *args, const struct kvs_client_version *ve
     return kvs_cmd_print(&out);
 }
 
+// ---- --nodes and --wait
+
+enum { RECEIPT_TIMEOUT_MS = 90000, NODES_MAX = 257 }; // a node waits a minute at most
+
+// The header that asks for it; empty: nothing is asked for.
+static int read_preference(const struct kvs_args *args, uint64_t *ret_nodes, char *ret_header,
+                           size_t header_size)
+{
+    const char *nodes = kvs_args_value(args, "nodes");
+    const char *wait = kvs_args_value(args, "wait");
+    int64_t wait_ns = 0;
+    *ret_nodes = 0;
+    ret_header[0] = '\0';
+    if (!nodes && !wait)
+        return KVS_EXIT_OK;
+    if (!nodes)
+        return kvs_cmd_usage_error(args->command, "--wait goes with --nodes");
+    if (!kvs_slice_to_u64(kvs_slice_from_str(nodes), ret_nodes) || *ret_nodes == 0 ||
+        *ret_nodes > NODES_MAX)
+        return kvs_cmd_usage_error(args->command, "--nodes '%s' is no number from 1 to %d", nodes,
+                                   NODES_MAX);
+    if (wait && (kvs_duration_parse(kvs_slice_from_str(wait), &wait_ns) != 0 || wait_ns < 0 ||
+                 strlen(wait) > KVS_DURATION_TEXT_MAX))
+        return kvs_cmd_usage_error(args->command, "--wait '%s' is no duration such as 2s", wait);
+    (void)snprintf(ret_header, header_size, "Prefer: nodes=%" PRIu64 "%s%s", *ret_nodes,
+                   wait ? ", wait=" : "", wait ? wait : "");
+    return KVS_EXIT_OK;
+}
+
+static bool read_have(const struct kvs_client_response *response, uint64_t *ret_have)
+{
+    struct kvs_arena arena;
+    struct kvs_json *root = NULL;
+    struct kvs_json_error error;
+    int64_t have = -1;
+    kvs_arena_init(&arena, 16 << 20);
+    if (kvs_json_parse(kvs_slice(response->body, response->body_size), KVS_JSON_UNIQUE_KEYS, &arena,
+                       &root, &error) == 0 &&
+        kvs_json_member(root, "have") && !kvs_json_to_i64(kvs_json_member(root, "have"), &have))
+        have = -1;
+    kvs_arena_done(&arena);
+    *ret_have = have > 0 ? (uint64_t)have : 0;
+    return have > 0;
+}
+
+// The write is done; do as many nodes have it as were asked for?
+static int check_nodes(struct kvs_client *client, const struct kvs_client_version *version,
+                       uint64_t nodes)
+{
+    struct kvs_client_response response;
+    struct kvs_client_error error;
+    char target[64 + KVS_CLIENT_UUID_SIZE];
+    uint64_t have = 0;
+    (void)snprintf(target, sizeof(target), "/versions/%s", version->uuid);
+    if (kvs_client_request(client, "GET", target, NULL, NULL, 0, &response, &error) !=
+        KVS_CLIENT_OK) {
+        kvs_cmd_error("stored, but how many nodes have it is not known: %s", error.message);
+        return KVS_EXIT_PARTIAL;
+    }
+    bool known = read_have(&response, &have);
+    kvs_client_response_done(&response);
+    if (known && have >= nodes)
+        return KVS_EXIT_OK;
+    kvs_cmd_error("stored, but so far %" PRIu64 " of %" PRIu64 " nodes have it", have, nodes);
+    return KVS_EXIT_PARTIAL;
+}
+
 static int run_put(const struct kvs_args *args)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(JSON_SIZE_MAX);
@@ -100,9 +168,18 @@ static int run_put(const struct kvs_args *args)
         .if_match = kvs_args_value(args, "if-match"),
         .if_none_match = kvs_args_flag(args, "if-none-match"),
     };
-    int code = read_value(args, &json);
+    uint64_t nodes = 0;
+    char prefer[128];
+    const char *const headers[] = {prefer};
+    int code = read_preference(args, &nodes, prefer, sizeof(prefer));
+    const struct kvs_client_options client_options = {.headers = headers,
+                                                      .header_count = nodes > 0,
+                                                      .timeout_ms =
+                                                          nodes > 0 ? RECEIPT_TIMEOUT_MS : 0};
     if (code == KVS_EXIT_OK)
-        code = kvs_cmd_client_open(args, &client);
+        code = read_value(args, &json);
+    if (code == KVS_EXIT_OK)
+        code = kvs_cmd_client_open_with(args, &client_options, &client);
     if (code != KVS_EXIT_OK)
         return code;
     struct kvs_client_version version;
@@ -113,6 +190,8 @@ static int run_put(const struct kvs_args *args)
         code = show(args, &version, created);
     else
         code = kvs_cmd_client_error(&error);
+    if (code == KVS_EXIT_OK && nodes > 0)
+        code = check_nodes(client, &version, nodes);
     kvs_client_free(client);
     return code;
 }
@@ -122,6 +201,8 @@ static const struct kvs_cmd_option put_options[] = {
     {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (default: the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version; '*': only over some version"},
     {"if-none-match", 0, NULL, "Only where nothing is"},
+    {"nodes", 0, "N", "Wait until N nodes, this one included, have it on their disks"},
+    {"wait", 0, "DURATION", "… but no longer than this (default 2s, at most 60s)"},
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };
@@ -133,12 +214,14 @@ const struct kvs_command_body kvs_cmd_put = {
         "VALUE is JSON; @FILE takes it from a file, - (or no VALUE) from stdin. A value that\n"
         "begins with a dash stands behind --. An object with exactly the members data and\n"
         "ttl sets both, unless --ttl is given. Prints the new version's UUID.\n"
-        "Exit code 5 when --if-match or --if-none-match did not hold.\n"
+        "Exit code 5 when --if-match or --if-none-match did not hold; 9 when it was stored, but\n"
+        "fewer than --nodes had it in time.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs put greeting '{\"hello\":\"world\"}'\n"
         "  kvs put greeting hello --string\n"
         "  kvs put session/7 @session.json --ttl 30m\n"
         "  kvs put temperature -- -5\n"
+        "  kvs put order/17 @order.json --nodes 2 --wait 2s\n"
         "  date +%s | kvs put last-run\n",
 };

@@ -87,3 +87,23 @@ def test_jobs(world):
     assert bob("GET", job).status == 404 and bob("DELETE", job).status == 404
     assert bob("GET", "/jobs").json() == {"jobs": []}
     assert alice("GET", "/kv/mixed/closed/x").status == 200
+
+
+def test_fingerprints_hide_what_listings_hide(world):
+    owner, alice, bob, reader = world
+    etag = [caller("HEAD", "/kv/ours/").headers.get("etag") for caller in (alice, bob, reader)]
+    assert etag[0] and len(set(etag)) == 1  # nothing under it is hidden from anybody
+    for prefix in ("mine/", "mine/a", "?prefix=m", "?prefix=mine/x", ""):
+        assert bob("GET", f"/kv/{prefix}{'/' if prefix == 'mine/a' else ''}").headers.get("etag") is None, prefix
+        hidden = bob("GET", f"/kv/{prefix}{'/' if prefix == 'mine/a' else ''}", If_None_Match="*")
+        assert hidden.status == 200, prefix
+        assert alice("GET", f"/kv/{prefix}{'/' if prefix == 'mine/a' else ''}").headers.get("etag"), prefix
+    assert owner("GET", "/kv/mine/").headers.get("etag") is None  # no scope bypasses the bits
+
+
+def test_versions(world):
+    _, alice, bob, _ = world
+    mine = alice("PUT", "/kv/mine/v", 1).json()["uuid"]
+    assert alice("GET", f"/versions/{mine}").json()["path"] == "mine/v"
+    assert_problem(bob("GET", f"/versions/{mine}"), 404, "Not Found")  # as if there were none
+    assert_problem(bob("GET", f"/versions/{mine}?key=mine/v"), 403, "Forbidden")

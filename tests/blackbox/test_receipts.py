@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is it everywhere yet? Prefer: nodes on writes, GET /versions/{uuid}, KVS-Staleness, on real nodes."""
+import json
 import re
+import subprocess
 import threading
 import uuid
 
@@ -236,3 +238,104 @@ def test_staleness_under_load_stays_small(three):
     finally:
         stop.set()
         writer.join()
+
+
+# ---- A prefix's fingerprint
+
+def tag(node, prefix, **headers):
+    response = node.head(f"/kv/{prefix}", **headers)
+    return response.headers.get("etag") if response.status == 200 else response.status
+
+
+def test_a_prefix_has_a_fingerprint(three):
+    alpha, beta, _ = three
+    for key in ("app/a", "app/b/c", "apple", "other/x"):
+        put(alpha, key, 1, f"nodes=3, {LONG}")
+    before = tag(alpha, "app/")
+    assert before.startswith('W/"')
+    assert tag(beta, "app/") == before and tag(beta, "?prefix=app/&limit=1") == before
+    assert len({tag(alpha, p) for p in ("app/", "?prefix=app", "other/", "")}) == 4
+    assert tag(alpha, "app/", **{"If-None-Match": before}) == 304
+    unchanged = alpha.request("GET", "/kv/app/", None, {"If-None-Match": before})
+    assert (unchanged.status, unchanged.body, unchanged.headers["etag"]) == (304, b"", before)
+
+    put(alpha, "apple", 2, "nodes=1")  # not under app/
+    put(alpha, "other/x", 2, "nodes=1")
+    assert tag(alpha, "app/", **{"If-None-Match": before}) == 304
+    put(alpha, "app/b/c", 1, f"nodes=3, {LONG}")  # the same value is another version
+    after = tag(alpha, "app/", **{"If-None-Match": before})
+    assert after.startswith('W/"') and after != before and tag(beta, "app/") == after
+    alpha.request("DELETE", "/kv/app/a", None, {"Prefer": f"nodes=3, {LONG}"})
+    assert tag(beta, "app/", **{"If-None-Match": f'{before}, {after}'}) not in (before, after, 304)
+
+
+def test_a_node_alone_has_no_fingerprints(make_node):
+    alone = make_node(clustering_enabled=False)
+    alone.put("/kv/app/a", b"1")
+    response = alone.request("GET", "/kv/app/", None, {"If-None-Match": "*"})
+    assert response.status == 200 and "etag" not in response.headers
+
+
+# ---- kvs diff
+
+def diff(a, b, *args):
+    run = subprocess.run([kvsnode.binary(), "diff", f"127.0.0.1:{a.port}", b.url, *args], stdin=subprocess.DEVNULL,
+                         capture_output=True, timeout=60, check=False, env=kvsnode.clean_environment(a.home))
+    return run.returncode, run.stdout.decode().splitlines()
+
+
+def test_diff(make_node):
+    one, two = make_node(clustering_enabled=False), make_node(clustering_enabled=False)
+    assert diff(one, two) == (0, [])
+    for key in ("app/a", "app/only", "z"):
+        one.put(f"/kv/{key}", b"1")
+    for key in ("app/a", "application", "z/deep"):
+        two.put(f"/kv/{key}", b"1")
+    code, lines = diff(one, two)
+    assert code == 1
+    assert lines == ["!> app/a", "<  app/only", ">  application", "<  z", ">  z/deep"]
+    assert diff(one, two, "/app") == (1, ["!> app/a", "<  app/only"])
+    assert diff(two, one, "app/") == (1, ["!< app/a", ">  app/only"])
+    assert diff(one, one) == (0, []) and diff(one, two, "nothing") == (0, [])
+    code, lines = diff(one, two, "app", "--json")
+    found = [json.loads(line) for line in lines]
+    assert [(f["path"], f["difference"]) for f in found] == [("app/a", "newer-b"), ("app/only", "only-a")]
+    assert found[1]["b"] is None and found[0]["a"]["uuid"] != found[0]["b"]["uuid"]
+    port = two.port
+    two.stop()
+    run = subprocess.run([kvsnode.binary(), "diff", one.url, f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL,
+                         capture_output=True, timeout=60, check=False, env=kvsnode.clean_environment(one.home))
+    assert run.returncode == 6 and str(port) in run.stderr.decode()
+
+
+def test_diff_of_many_keys(make_node):
+    """More than a page on each side, and pages that end at different keys."""
+    one, two = make_node(clustering_enabled=False), make_node(clustering_enabled=False)
+    for node, step in ((one, 2), (two, 3)):
+        keys = [f"k{i:05}" for i in range(0, 7500, step)]
+        for at in range(0, len(keys), 1000):
+            batch = [{"op": "put", "path": key, "data": 1} for key in keys[at:at + 1000]]
+            assert node.request("POST", "/kv_batch", batch).status == 200
+    code, lines = diff(one, two)
+    assert code == 1
+    expected = {i: ("!>" if i % 6 == 0 else "< " if i % 2 == 0 else "> ") for i in range(7500)
+                if i % 2 == 0 or i % 3 == 0}
+    assert lines == [f"{mark} k{i:05}" for i, mark in sorted(expected.items())]
+
+
+# ---- kvs put --nodes
+
+def test_put_with_nodes(three):
+    alpha, _, gamma = three
+
+    def kvs_put(*args):
+        return subprocess.run([kvsnode.binary(), "put", "cli/key", "1", "--url", alpha.url, *args],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+                              env=kvsnode.clean_environment(alpha.home))
+    assert kvs_put("--nodes", "3", "--wait", "30s").returncode == 0
+    gamma.kill()
+    late = kvs_put("--nodes", "3", "--wait", "200ms")
+    assert late.returncode == 9 and "so far 2 of 3 nodes have it" in late.stderr.decode()
+    assert late.stdout.decode().strip() == alpha.get("/kv/cli/key").json()["uuid"]
+    for wrong in (["--wait", "2s"], ["--nodes", "0"], ["--nodes", "x"], ["--nodes", "2", "--wait", "soon"]):
+        assert kvs_put(*wrong).returncode == 2, wrong

@@ -323,6 +323,32 @@ static void a_restart_forgets_what_is_not_shown_again(void **state)
     assert_true(kvs_accounts_allow(accounts, KVS_SLICE("a"), &one, KVS_ACCESS_READ));
 }
 
+static bool reads_below(const char *prefix, uint8_t user)
+{
+    struct kvs_uuid uuid = uuid_of(user);
+    return kvs_accounts_allow_below(accounts, kvs_slice_from_str(prefix), user ? &uuid : NULL,
+                                    KVS_ACCESS_READ);
+}
+
+static void a_prefix_is_readable_when_all_below_it_is(void **state)
+{
+    (void)state;
+    assert_true(reads_below("", 0));
+    set_party(KVS_ACCOUNT_USER, 1, "ann");
+    set_meta("a/b", 1, 0, 0xf00); // its owner alone
+    static const char *const hidden[] = {"", "a", "a/", "a/b", "a/b/", "a/b/c", "a/b/c/"};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(hidden); i++) {
+        assert_false(reads_below(hidden[i], 2));
+        assert_true(reads_below(hidden[i], 1));
+    }
+    assert_true(reads_below("a/c", 2));
+    assert_true(reads_below("a/bc", 2));
+    assert_true(reads_below("b", 0));
+    set_meta("a/b/open", 1, 0, 0xfff);
+    assert_true(reads_below("a/b/open/", 2));
+    assert_false(reads_below("a/b/open", 2)); // a/b/opened is a/b's
+}
+
 // ---- Tokens
 
 static int identify(const struct kvs_new_token *token, const struct kvs_grant **ret_grant)
@@ -707,6 +733,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_gone_stays_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(listings_are_sorted_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(names_are_given_out_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_prefix_is_readable_when_all_below_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_forgets_what_is_not_shown_again, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_need_record_user_and_time, setup, teardown),
         cmocka_unit_test_setup_teardown(only_bearer_tokens_are_read, setup, teardown),

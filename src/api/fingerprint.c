@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The entity tag of a listing: the digest's fingerprint of everything that begins with its prefix,
+// deletions included. The digest is kept up to date write by write, so that "did anything under
+// /app change?" reads next to nothing, and nodes that hold the same data answer the same tag.
+//
+// A fingerprint hides nothing: only who may read every key there could be under the prefix gets
+// one. Others could see by it that something which is hidden from them changes.
+#include "api/api_internal.h"
+
+#include "node/cluster.h"
+#include "node/exchange.h"
+
+#include <xxhash.h>
+
+// The first key behind all that begin with `prefix`, which is not empty and valid UTF-8 (its last
+// byte is never 0xff).
+static struct kvs_slice behind(char *bytes, struct kvs_slice prefix)
+{
+    memcpy(bytes, prefix.data, prefix.size);
+    bytes[prefix.size - 1]++;
+    return kvs_slice(bytes, prefix.size);
+}
+
+// A uuid's form, as all our tags have. The hash tells nothing of sums or counts.
+static struct kvs_uuid tag_of(struct kvs_fingerprint fingerprint)
+{
+    const uint64_t words[] = {fingerprint.sum.lo, fingerprint.sum.hi, fingerprint.count};
+    XXH128_canonical_t canonical;
+    struct kvs_uuid tag;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(words, sizeof(words)));
+    memcpy(tag.bytes, canonical.digest, sizeof(tag.bytes));
+    return tag;
+}
+
+static bool matches(const struct kvs_api_tags *tags, const struct kvs_uuid *tag)
+{
+    for (size_t i = 0; i < tags->count; i++)
+        if (kvs_uuid_cmp(&tags->uuids[i], tag) == 0)
+            return true;
+    return tags->any;
+}
+
+int kvs_api_fingerprint_judge(struct kvs_api_call *call, struct kvs_slice prefix,
+                              bool *ret_unchanged)
+{
+    struct kvs_node *node = call->api->options.node;
+    struct kvs_buf *headers = &call->exchange->response.headers;
+    struct kvs_api_conditions conditions;
+    struct kvs_fingerprint fingerprint;
+    *ret_unchanged = false;
+    int err = kvs_api_conditions_read(call, &conditions);
+    if (err || !kvs_node_is_clustered(node) || !kvs_grant_reads_below(call->grant, prefix))
+        return err;
+    char *bytes = kvs_api_alloc(call, prefix.size + 1);
+    if (!bytes)
+        return KVS_ERR_NOMEM;
+    struct kvs_slice end = prefix.size > 0 ? behind(bytes, prefix) : KVS_SLICE_EMPTY;
+    err = kvs_node_fingerprint(node, kvs_auth_open_grant(), prefix, end, &fingerprint);
+    if (err)
+        return err == KVS_ERR_CORRUPT ? 0 : err; // a busy digest: the listing without a tag
+    struct kvs_uuid tag = tag_of(fingerprint);
+    *ret_unchanged = conditions.if_none_match.present && matches(&conditions.if_none_match, &tag);
+    kvs_buf_append_slice(headers, KVS_SLICE("ETag: W/\""));
+    kvs_api_append_uuid(headers, &tag);
+    kvs_buf_append_slice(headers, KVS_SLICE("\"\r\nCache-Control: no-cache\r\n"));
+    return 0;
+}
