@@ -69,8 +69,10 @@ static int run_restore(const struct kvs_args *args)
     if (code != KVS_EXIT_OK)
         return code;
     struct stat status;
-    if (!data_dir && strchr(args->operands[0], '/') && stat(args->operands[0], &status) == 0 &&
-        S_ISREG(status.st_mode))
+    bool is_file = args->operands[0][0] == '/' || // no key begins so
+                   (strchr(args->operands[0], '/') && stat(args->operands[0], &status) == 0 &&
+                    S_ISREG(status.st_mode));
+    if (!data_dir && is_file)
         return kvs_cmd_usage_error(args->command,
                                    "'%s' is a file: to restore a backup, say --data-dir DIR",
                                    args->operands[0]);

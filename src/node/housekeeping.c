@@ -26,7 +26,7 @@ struct kvs_housekeeper {
     pthread_cond_t wake;
     _Atomic bool stopping;
     bool woken;
-    struct kvs_replica_op *purge; // wanted; guarded by `lock`
+    struct kvs_replica_op *purges; // wanted, in order; guarded by `lock`
     // In a cluster: up to where expired payloads have been dropped since the start.
     char stubbed_bytes[DUE_KEY_SIZE_MAX + 1];
     size_t stubbed_size;
@@ -211,21 +211,31 @@ static int purge_below(struct kvs_node *node, int64_t watermark_ms)
 }
 
 // Whoever runs a round takes it for the time: two may do so at once.
-static void run_purge(struct kvs_node *node)
+static struct kvs_replica_op *take_purge(struct kvs_housekeeper *housekeeper)
+{
+    (void)pthread_mutex_lock(&housekeeper->lock);
+    struct kvs_replica_op *op = housekeeper->purges;
+    if (op)
+        housekeeper->purges = KVS_TAKE(op->next);
+    (void)pthread_mutex_unlock(&housekeeper->lock);
+    return op;
+}
+
+static void run_purges(struct kvs_node *node)
 {
     struct kvs_housekeeper *housekeeper = node->housekeeper;
-    (void)pthread_mutex_lock(&housekeeper->lock);
-    struct kvs_replica_op *op = KVS_TAKE(housekeeper->purge);
-    (void)pthread_mutex_unlock(&housekeeper->lock);
-    if (!op)
-        return;
-    if (purge_below(node, op->watermark_ms) == 0) {
-        kvs_committer_submit(node->committer, &op->write, &op->write, 1);
+    struct kvs_replica_op *op = NULL;
+    while ((op = take_purge(housekeeper))) {
+        if (purge_below(node, op->watermark_ms) == 0) {
+            kvs_committer_submit(node->committer, &op->write, &op->write, 1);
+            continue;
+        }
+        (void)pthread_mutex_lock(&housekeeper->lock);
+        op->next = housekeeper->purges;
+        housekeeper->purges = op; // again in a while
+        (void)pthread_mutex_unlock(&housekeeper->lock);
         return;
     }
-    (void)pthread_mutex_lock(&housekeeper->lock);
-    housekeeper->purge = op; // again in a while
-    (void)pthread_mutex_unlock(&housekeeper->lock);
 }
 
 static int trim_log(struct kvs_node *node)
@@ -258,7 +268,7 @@ int kvs_node_housekeep(struct kvs_node *node)
     // Each part does what it can: a damaged record must not let the log grow for ever.
     int first_err = purge_due(node);
     if (may_go_on(node))
-        run_purge(node);
+        run_purges(node);
     int err = may_go_on(node) ? trim_log(node) : 0;
     first_err = first_err ? first_err : err;
     err = may_go_on(node) ? kvs_node_audit_seal_if_due(node) : 0;
@@ -327,8 +337,10 @@ int kvs_housekeeper_start(struct kvs_node *node, struct kvs_housekeeper **ret_ho
 void kvs_housekeeper_purge(struct kvs_housekeeper *housekeeper, struct kvs_replica_op *op)
 {
     (void)pthread_mutex_lock(&housekeeper->lock);
-    kvs_assert(!housekeeper->purge); // the core asks for one at a time
-    housekeeper->purge = op;
+    struct kvs_replica_op **last = &housekeeper->purges;
+    while (*last)
+        last = &(*last)->next;
+    *last = op;
     housekeeper->woken = true;
     (void)pthread_mutex_unlock(&housekeeper->lock);
     (void)pthread_cond_signal(&housekeeper->wake);
@@ -357,7 +369,11 @@ void kvs_housekeeper_free(struct kvs_housekeeper *housekeeper)
 {
     if (!housekeeper)
         return;
-    kvs_replica_op_free(housekeeper->purge);
+    while (housekeeper->purges) {
+        struct kvs_replica_op *next = housekeeper->purges->next;
+        kvs_replica_op_free(housekeeper->purges);
+        housekeeper->purges = next;
+    }
     (void)pthread_cond_destroy(&housekeeper->wake);
     (void)pthread_mutex_destroy(&housekeeper->lock);
     free(housekeeper);

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import kvsnode
-from kvscluster import FAST, SECRET, make_cluster, member_count, state
+from kvspeers import FAST, SECRET, make_cluster, member_count, state
 
 
 @pytest.fixture

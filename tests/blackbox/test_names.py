@@ -3,7 +3,7 @@
 import shutil
 
 import kvsnode
-from kvscluster import FAST, make_cluster, member_count, members, mode, state
+from kvspeers import FAST, make_cluster, member_count, members, mode, state
 
 
 def start_namesake(make_node, name, seed):

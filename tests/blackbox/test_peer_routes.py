@@ -8,7 +8,7 @@ import pytest
 
 import kvsnode
 from peersigner import Peer
-from kvscluster import FAST, HEADERS, SECRET, make_cluster, member_count, members, metric, mode, peer, state
+from kvspeers import FAST, HEADERS, SECRET, make_cluster, member_count, members, metric, mode, peer, state
 
 ROUTES = [("POST", "/members/join"), ("DELETE", "/members/leave"), ("POST", "/members/gossip"),
           ("POST", "/members/pairs_by_time"), ("GET", "/merkle_tree/root"), ("GET", "/sync/merkle/root"),
