@@ -53,11 +53,15 @@ enum kvs_verdict kvs_judge(struct kvs_judgement *j)
     j->conflict = false;
     j->revived = false;
     const struct kvs_version *in = j->incoming;
+    // What the watermark has removed is not of the future, however far behind this clock is: put off
+    // or left out, it would not beat what it deleted.
+    bool future = !j->due && in->timestamp > j->wall_ms + j->skew_max_ms &&
+                  !kvs_version_is_removable(in, j->watermark_ms);
     // Seen already, it has been merged or waits: once aside again, it would be taken for new when
     // due.
-    if (!j->due && j->seen && in->timestamp > j->wall_ms + j->skew_max_ms)
+    if (future && j->seen)
         return KVS_VERDICT_IGNORE;
-    if (!j->due && in->timestamp > j->wall_ms + j->skew_max_ms)
+    if (future)
         return in->timestamp > j->wall_ms + KVS_QUARANTINE_MS ? KVS_VERDICT_QUARANTINE
                                                               : KVS_VERDICT_DEFER;
     if (!j->current)

@@ -75,6 +75,20 @@ static void the_future_waits(void **state)
     assert_int_equal(kvs_judge(&j), KVS_VERDICT_IGNORE);
 }
 
+static void a_deletion_that_others_forgot_is_not_of_the_future(void **state)
+{
+    (void)state;
+    struct kvs_version current = {.timestamp = 40};
+    struct kvs_version deletion = {.timestamp = 60, .flags = KVS_VERSION_TOMBSTONE};
+    struct kvs_judgement j = with(&current, &deletion);
+    j.wall_ms = 0; // this clock is far behind
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_REMOVE);
+    j.seen = true;
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_REMOVE);
+    deletion.timestamp = 101; // above the watermark it waits
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_IGNORE);
+}
+
 static void a_tie_is_a_conflict_and_order_decides_it(void **state)
 {
     (void)state;
@@ -114,6 +128,7 @@ int main(void)
         cmocka_unit_test(a_write_that_nobody_saw_is_kept),
         cmocka_unit_test(a_late_deletion_takes_effect_and_goes_at_once),
         cmocka_unit_test(the_future_waits),
+        cmocka_unit_test(a_deletion_that_others_forgot_is_not_of_the_future),
         cmocka_unit_test(a_tie_is_a_conflict_and_order_decides_it),
         cmocka_unit_test(a_loser_that_comes_after_our_own_write_was_concurrent),
     };
