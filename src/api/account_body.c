@@ -205,3 +205,22 @@ void kvs_account_run(struct kvs_api_call *call, kvs_api_read_fn *work)
     else
         kvs_api_read_on_worker(call, work);
 }
+
+// ---- Writing
+
+void kvs_api_account_batch(const struct kvs_api_call *call, struct kvs_account_batch *batch,
+                           struct kvs_audit_event *event)
+{
+    kvs_account_batch_init(batch, call->api->options.node, kvs_auth_open_grant());
+    if (!call->has_action)
+        return;
+    kvs_api_audit_describe(call, event);
+    batch->audit = event;
+}
+
+int kvs_api_account_commit(struct kvs_api_call *call, struct kvs_account_batch *batch)
+{
+    int err = kvs_account_batch_commit(batch);
+    call->audited = call->audited || batch->audited;
+    return err;
+}

@@ -34,6 +34,14 @@ KVS_MUST_CHECK int kvs_account_check_exist(struct kvs_api_call *call, enum kvs_a
 // Runs `work` on a worker; for routes without query parameters.
 void kvs_account_run(struct kvs_api_call *call, kvs_api_read_fn *work);
 
+// ---- Writing
+
+// A batch whose entry in the audit log is in its own commit; `event` outlives the batch.
+void kvs_api_account_batch(const struct kvs_api_call *call, struct kvs_account_batch *batch,
+                           struct kvs_audit_event *event);
+KVS_MUST_CHECK int kvs_api_account_commit(struct kvs_api_call *call,
+                                          struct kvs_account_batch *batch);
+
 // ---- Answers
 
 // Status and content type; returns the body.

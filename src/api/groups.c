@@ -46,10 +46,11 @@ static int update(struct kvs_api_call *call, enum kvs_read_mode mode)
     const struct kvs_account_data data = {.name_hash = group.name_hash,
                                           .created_at = group.created_at,
                                           .updated_at = kvs_account_now_s(call)};
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, &name, &data, KVS_TTL_NONE);
     kvs_party_set_memberships(call, &batch, KVS_ACCOUNT_GROUP, &group.uuid, &members);
-    err = kvs_account_batch_commit(&batch);
+    err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     return err ? err : kvs_party_show(call, KVS_ACCOUNT_GROUP);
 }

@@ -106,9 +106,10 @@ static int write_meta(struct kvs_api_call *call, const struct kvs_account_meta *
                                           .permissions = meta->permissions,
                                           .created_at = meta->created_at,
                                           .updated_at = meta->updated_at};
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, &name, &data, KVS_TTL_NONE);
-    int err = kvs_account_batch_commit(&batch);
+    int err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     return err;
 }
@@ -148,9 +149,10 @@ static int delete_one(struct kvs_api_call *call, enum kvs_read_mode mode)
     if (!kvs_accounts_find_meta(accounts_of(call), call->key, &meta))
         return kvs_api_fail(call, KVS_ERR_NOT_FOUND, "\"%.*s\" has no metadata of its own.",
                             KVS_SLICE_FMT(call->key));
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_delete(&batch, &name);
-    int err = kvs_account_batch_commit(&batch);
+    int err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     if (!err)
         call->exchange->response.status = 204;

@@ -57,10 +57,11 @@ static int write_new(struct kvs_api_call *call, const struct kvs_account_name *n
     int64_t now_s = kvs_account_now_s(call);
     const struct kvs_account_data data = {
         .name_hash = *hash, .created_at = now_s, .updated_at = now_s};
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, name, &data, KVS_TTL_NONE);
     kvs_party_set_memberships(call, &batch, name->kind, &name->uuid, list);
-    int err = kvs_account_batch_commit(&batch);
+    int err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     return err;
 }
@@ -227,13 +228,14 @@ int kvs_party_delete(struct kvs_api_call *call, enum kvs_account_kind kind)
         return err;
     const struct kvs_account_name gone = {.kind = KVS_ACCOUNT_GONE, .uuid = user.uuid};
     const struct kvs_account_name self = {.kind = kind, .uuid = user.uuid};
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, &gone, &since, KVS_TTL_NONE);
     kvs_account_batch_delete(&batch, &self);
     kvs_party_set_memberships(call, &batch, kind, &user.uuid, &none);
     if (kind == KVS_ACCOUNT_USER)
         delete_tokens(call, &batch, &user.uuid);
-    err = kvs_account_batch_commit(&batch);
+    err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     if (!err)
         call->exchange->response.status = 204;

@@ -117,9 +117,10 @@ static int store_token(struct kvs_api_call *call, const struct kvs_new_token *to
                                           .scopes = token->claims.scopes,
                                           .created_at = token->claims.issued_at,
                                           .expires_at = token->claims.expires_at};
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, &name, &data, ttl_s * 1000);
-    int err = kvs_account_batch_commit(&batch);
+    int err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     return err;
 }
@@ -227,9 +228,10 @@ static int write_revocation(struct kvs_api_call *call, const struct kvs_account_
     // Kept for as long as the token could be used on a node whose clock is a little behind.
     enum { SLACK_S = 24 * 3600, LEFT_MAX_S = INT32_MAX };
     left_s = left_s < 0 ? 0 : left_s > LEFT_MAX_S ? LEFT_MAX_S : left_s;
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, &name, &data, (left_s + SLACK_S) * 1000);
-    int err = kvs_account_batch_commit(&batch);
+    int err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     if (!err)
         call->exchange->response.status = 204;

@@ -49,11 +49,12 @@ static int write_changes(struct kvs_api_call *call, const struct kvs_account_use
         .created_at = user->created_at,
         .updated_at = kvs_account_now_s(call),
     };
-    kvs_account_batch_init(&batch, call->api->options.node, kvs_auth_open_grant());
+    struct kvs_audit_event event;
+    kvs_api_account_batch(call, &batch, &event);
     kvs_account_batch_put(&batch, &name, &data, KVS_TTL_NONE);
     if (changes->groups.found)
         kvs_party_set_memberships(call, &batch, KVS_ACCOUNT_USER, &user->uuid, &changes->groups);
-    int err = kvs_account_batch_commit(&batch);
+    int err = kvs_api_account_commit(call, &batch);
     kvs_account_batch_done(&batch);
     return err;
 }

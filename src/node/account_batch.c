@@ -20,7 +20,9 @@ static void flush(struct kvs_account_batch *batch)
 {
     if (batch->count == 0 || batch->err)
         return;
+    batch->writes[0].audit = batch->audited ? NULL : batch->audit;
     kvs_node_write_group_wait(batch->node, batch->writes, batch->count);
+    batch->audited = batch->audited || batch->writes[0].audited;
     for (size_t i = 0; i < batch->count && !batch->err; i++) {
         bool absent =
             batch->writes[i].op == KVS_WRITE_DELETE && batch->writes[i].err == KVS_ERR_NOT_FOUND;

@@ -13,6 +13,9 @@ struct kvs_account_batch {
     struct kvs_write *writes;
     size_t count;
     int err; // sticky
+    // What the audit log records in the commit of the first record; NULL: nothing.
+    const struct kvs_audit_event *audit;
+    bool audited; // it has been
 };
 
 // `grant`: kvs_auth_open_grant for a client's request, kvs_auth_own_grant for the node's own sake.
