@@ -29,6 +29,7 @@ struct kvs_replica_op {
     struct kvs_arena arena;
     uint64_t token;
     int64_t watermark_ms; // APPLY, PURGED, DUE
+    int64_t forgotten_ms; // APPLY
     // In, by type.
     struct kvs_repl_item *items; // APPLY
     size_t item_count;

@@ -115,6 +115,7 @@ static void perform_apply(struct kvs_replica *r, const struct kvs_repl_apply *ap
     op->run = apply->run;
     op->offset_ms = clock_offset_of(r, &apply->run.node);
     op->watermark_ms = apply->watermark_ms;
+    op->forgotten_ms = apply->forgotten_ms;
     op->sender_has_us = apply->sender_has_us;
     submit(r, op);
 }

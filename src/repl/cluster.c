@@ -36,7 +36,9 @@ static void move_to(struct kvs_repl *r, const struct kvs_repl_message *message)
     r->cluster = message->head.cluster;
     bool rekey = memcmp(&r->digest_key, &message->members.digest_key, sizeof(r->digest_key)) != 0;
     r->digest_key = message->members.digest_key;
-    // What was certain among the younger's members says nothing about the elder's data.
+    // What was certain among the younger's members says nothing about the elder's data. But what
+    // they deleted and forgot stays deleted, whoever brings it (docs/decisions/0067).
+    r->forgotten_ms = max_i64(r->forgotten_ms, r->watermark_ms);
     r->watermark_ms = 0;
     r->certificate_ms = 0;
     r->purged_ms = 0;

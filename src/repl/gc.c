@@ -21,6 +21,11 @@ void gc_raise(struct kvs_repl *r, int64_t watermark_ms)
     r->state_dirty = true;
 }
 
+int64_t gc_forgotten_ms(const struct kvs_repl *r)
+{
+    return max_i64(r->watermark_ms, r->forgotten_ms);
+}
+
 bool gc_is_estranged(const struct kvs_repl *r)
 {
     for (size_t i = 0; i < r->member_count; i++)

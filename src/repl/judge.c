@@ -3,6 +3,11 @@
 
 #include "repl/mutations.h"
 
+bool kvs_version_is_forgotten(const struct kvs_version *version, int64_t forgotten_ms)
+{
+    return version->timestamp <= forgotten_ms && !kvs_version_is_removable(version, forgotten_ms);
+}
+
 // Deletions at or below the watermark have been forgotten. So a version from there that was seen
 // here, and that what is here does not beat, was deleted: it is a dead one come back. One that was
 // never seen is alive: it comes from a node that did not count
@@ -10,18 +15,22 @@
 // came, but has not been here yet.
 static bool is_dead(const struct kvs_judgement *j)
 {
-    return j->incoming->timestamp <= j->watermark_ms && j->seen && !j->due &&
+    return j->seen && !j->due &&
+           (j->incoming->timestamp <= j->watermark_ms ||
+            kvs_version_is_forgotten(j->incoming, j->forgotten_ms)) &&
            !KVS_MUTATED(j->mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL);
 }
 
 static enum kvs_verdict judge_absent(struct kvs_judgement *j)
 {
     const struct kvs_version *in = j->incoming;
+    if (is_dead(j))
+        return KVS_VERDICT_IGNORE;
     if (in->timestamp > j->watermark_ms)
         return KVS_VERDICT_APPLY;
     if (KVS_MUTATED(j->mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
         return KVS_VERDICT_APPLY;
-    if (is_dead(j) || kvs_version_is_removable(in, j->watermark_ms))
+    if (kvs_version_is_removable(in, j->watermark_ms))
         return KVS_VERDICT_IGNORE;
     j->revived = true;
     return KVS_VERDICT_APPLY;
@@ -53,8 +62,8 @@ enum kvs_verdict kvs_judge(struct kvs_judgement *j)
     j->conflict = false;
     j->revived = false;
     const struct kvs_version *in = j->incoming;
-    // What the watermark has removed is not of the future, however far behind this clock is: put off
-    // or left out, it would not beat what it deleted.
+    // What the watermark has removed is not of the future, however far behind this clock is: put
+    // off or left out, it would not beat what it deleted.
     bool future = !j->due && in->timestamp > j->wall_ms + j->skew_max_ms &&
                   !kvs_version_is_removable(in, j->watermark_ms);
     // Seen already, it has been merged or waits: once aside again, it would be taken for new when

@@ -24,6 +24,7 @@ struct kvs_judgement {
     const struct kvs_version *current;  // NULL: the key is absent
     const struct kvs_version *incoming; // decoded, unchecked
     int64_t watermark_ms;
+    int64_t forgotten_ms; // deletions up to here were forgotten in a former cluster; 0: none
     int64_t wall_ms;
     int64_t skew_max_ms;
     bool
@@ -42,6 +43,11 @@ struct kvs_judgement {
 
 enum kvs_verdict kvs_judge(struct kvs_judgement *judgement);
 const char *kvs_verdict_name(enum kvs_verdict verdict); // "apply"; static
+
+// Was it deleted, if it was seen and is not here, on a node that forgot deletions up to
+// `forgotten_ms` in a former cluster (0: none)? What is itself due for removal does no harm by
+// coming back, and does.
+bool kvs_version_is_forgotten(const struct kvs_version *version, int64_t forgotten_ms);
 
 // May this current version go, tombstone or expired, once the watermark has risen to
 // `watermark_ms`?

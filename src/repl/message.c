@@ -319,6 +319,7 @@ static void put_compared(struct kvs_buf *out, const struct kvs_message_compared 
     wire_put_u8(out, body->has_seen);
     wire_put_u8(out, body->bootstrapping);
     wire_put_int(out, body->watermark_ms);
+    wire_put_int(out, body->forgotten_ms);
     if (body->has_seen)
         wire_put_seen(out, &body->seen);
     wire_put_uint(out, body->answer_count);
@@ -339,6 +340,7 @@ static void get_compared(struct wire_reader *in, struct kvs_message_compared *bo
     body->has_seen = wire_get_bool(in);
     body->bootstrapping = wire_get_bool(in);
     body->watermark_ms = wire_get_int(in);
+    body->forgotten_ms = wire_get_int(in);
     if (body->has_seen)
         body->seen = wire_get_seen(in);
     size_t count = wire_get_count(in, ANSWER_MIN);

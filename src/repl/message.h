@@ -178,6 +178,7 @@ struct kvs_message_compared {
     bool has_seen;
     bool bootstrapping;
     int64_t watermark_ms;
+    int64_t forgotten_ms; // of former clusters: deletions up to there are forgotten, too
     struct kvs_seen seen; // as before the first answer of the session
     struct kvs_repl_compared *answers;
     size_t answer_count;

@@ -81,6 +81,6 @@ void pull_on_request(struct kvs_repl *r, struct member *from, const struct kvs_m
     action->read_log.token = token->token;
     action->read_log.run = token->run;
     action->read_log.size_max = (uint32_t)min_i64(pull->size_max, r->options.batch_size_max);
-    token->watermark_ms = max_i64(r->watermark_ms, pull->watermark_ms);
+    token->watermark_ms = max_i64(gc_forgotten_ms(r), pull->watermark_ms);
     action->read_log.watermark_ms = token->watermark_ms;
 }

@@ -17,7 +17,7 @@ static void push_begin(struct kvs_repl *r, struct member *to)
     action->read_log.run = token->run;
     action->read_log.size_max = (uint32_t)min_i64(to->credit_bytes, r->options.batch_size_max);
     // Below the receiver's, too: there it has forgotten deletions that replaced what the log holds.
-    token->watermark_ms = max_i64(r->watermark_ms, to->watermark_ms);
+    token->watermark_ms = max_i64(gc_forgotten_ms(r), to->watermark_ms);
     action->read_log.watermark_ms = token->watermark_ms;
     to->push = PUSH_READING;
     to->push_deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
@@ -130,6 +130,7 @@ void apply_items(struct kvs_repl *r, struct token *token, const struct kvs_repl_
         .items = items,
         .item_count = count,
         .watermark_ms = r->watermark_ms,
+        .forgotten_ms = r->forgotten_ms,
         .sender_has_us = sender_has_us,
     };
     if (run) {

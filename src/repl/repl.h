@@ -180,6 +180,7 @@ struct kvs_repl_apply {
     // Advance the stored `seen` by this run in the same commit.
     struct kvs_seen_run run;
     int64_t watermark_ms;   // for kvs_judge
+    int64_t forgotten_ms;   // for kvs_judge
     uint64_t sender_has_us; // for kvs_judge
 };
 

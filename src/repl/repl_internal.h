@@ -124,6 +124,7 @@ struct token {
     bool incomplete;      // COMPARE: not all that we had seen was in the store
     int64_t watermark_ms; // COMPARE: ours when it was asked; …_READ of a log: up to where only
                           // current versions are read
+    int64_t forgotten_ms; // COMPARE: that of former clusters
     // COMPARE with want_seen: what we had seen when it was asked. APPLY: what it brings.
     struct kvs_seen seen;
     int64_t made_ms;
@@ -157,7 +158,7 @@ struct sync {
     bool clean;     // everything of the peer's will be here: its `seen` may be adopted
     bool opened;
     bool doubtful; // the answer at hand: what is absent there may be on its way, or just forgotten
-    int64_t peer_watermark_ms;
+    int64_t peer_watermark_ms, peer_forgotten_ms;
     struct kvs_seen peer_seen;
     struct sync_range *queue; // a stack: the last `asked` ones are under way
     size_t queue_count, queue_capacity;
@@ -230,6 +231,7 @@ struct kvs_repl {
     struct kvs_fingerprint root;
     uint32_t deferred_count;
     int64_t watermark_ms, purged_ms, certificate_ms, promise_ms;
+    int64_t forgotten_ms; // the greatest watermark of former clusters, ours or a peer's; 0: none
     bool returning;
     bool due_asked; // deferred versions the watermark has passed were called in
     bool state_dirty;
@@ -398,6 +400,7 @@ void gc_update(struct kvs_repl *r); // certificates and the watermark, from what
 void gc_heard_watermark(struct kvs_repl *r, int64_t watermark_ms);
 bool gc_is_estranged(const struct kvs_repl *r); // from anyone who can be reached
 void gc_raise(struct kvs_repl *r, int64_t watermark_ms);
+int64_t gc_forgotten_ms(const struct kvs_repl *r); // in this cluster or a former one
 
 // ---- bootstrap.c
 void boot_tick(struct kvs_repl *r);

@@ -12,7 +12,10 @@ void serve_compare(struct kvs_repl *r, struct member *from, const struct kvs_mes
     token->flag = body->want_seen;
     token->incomplete = r->boot.phase != BOOT_DONE || r->returning || r->deferred_count > 0;
     // What is deferred here counts as seen and is absent: nothing may be concluded from that.
-    token->watermark_ms = r->deferred_count > 0 ? 0 : min_i64(r->purged_ms, r->watermark_ms);
+    if (r->deferred_count == 0) {
+        token->watermark_ms = min_i64(r->purged_ms, r->watermark_ms);
+        token->forgotten_ms = r->forgotten_ms;
+    }
     struct kvs_repl_action *action = repl_emit(r, KVS_REPL_ACTION_COMPARE);
     // What has been seen now is in what is compared afterwards.
     if (!action || (body->want_seen && kvs_seen_copy(&token->seen, &r->seen))) {
@@ -36,6 +39,7 @@ void serve_compared(struct kvs_repl *r, const struct token *token,
         .has_seen = token->flag,
         .bootstrapping = token->incomplete || r->watermark_ms != token->watermark_ms,
         .watermark_ms = token->watermark_ms,
+        .forgotten_ms = token->forgotten_ms,
         .seen = token->seen,
         .answers = (struct kvs_repl_compared *)done->answers,
         .answer_count = done->answer_count,

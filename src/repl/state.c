@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the machine remembers across runs beside the data: its cluster, incarnation, watermark and
 // certificate, how far a bootstrap came, and the other members. `seen` lies with the data, because
-// it must be durable in the same commit. Format 1, docs/formats/replication-state.md.
+// it must be durable in the same commit. Format 2, docs/formats/replication-state.md.
 #include "repl/repl_internal.h"
 #include "repl/wire.h"
 
-enum { STATE_FORMAT = 1, STATE_ARENA_MAX = 1 << 20 };
+enum { STATE_FORMAT = 2, STATE_ARENA_MAX = 1 << 20 };
 
 void state_encode(const struct kvs_repl *r, struct kvs_buf *out)
 {
@@ -16,6 +16,7 @@ void state_encode(const struct kvs_repl *r, struct kvs_buf *out)
     wire_put_u8(out, r->left);
     wire_put_int(out, r->watermark_ms);
     wire_put_int(out, r->certificate_ms);
+    wire_put_int(out, r->forgotten_ms);
     wire_put_u8(out, r->returning);
     wire_put_u8(out, (uint8_t)r->boot.phase);
     wire_put_u8(out, r->boot.family);
@@ -67,8 +68,9 @@ int state_decode(struct kvs_repl *r, struct kvs_slice bytes)
     kvs_arena_init(&arena, STATE_ARENA_MAX);
     const uint8_t *data = (const uint8_t *)bytes.data;
     struct wire_reader in = {data, data + bytes.size, &arena, 0};
-    if (wire_get_u8(&in) != STATE_FORMAT)
-        return in.err ? KVS_ERR_CORRUPT : KVS_ERR_VERSION;
+    uint8_t format = wire_get_u8(&in);
+    if (format == 0 || format > STATE_FORMAT)
+        return in.err || format == 0 ? KVS_ERR_CORRUPT : KVS_ERR_VERSION;
     r->cluster = wire_get_cluster(&in);
     struct kvs_uuid key = wire_get_uuid(&in);
     memcpy(r->digest_key.bytes, key.bytes, sizeof(key.bytes));
@@ -76,6 +78,7 @@ int state_decode(struct kvs_repl *r, struct kvs_slice bytes)
     (void)wire_get_bool(&in); // it left, and is started again: it joins anew
     r->watermark_ms = wire_get_int(&in);
     r->certificate_ms = wire_get_int(&in);
+    r->forgotten_ms = format >= 2 ? wire_get_int(&in) : 0;
     r->returning = wire_get_bool(&in);
     get_boot(r, &in);
     int err = get_members(r, &in);

@@ -345,6 +345,7 @@ static bool open_session(struct kvs_repl *r, const struct kvs_message_compared *
         return false;
     sync->opened = true;
     sync->peer_watermark_ms = body->watermark_ms;
+    sync->peer_forgotten_ms = body->forgotten_ms;
     return true;
 }
 
@@ -414,19 +415,18 @@ static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
     struct sync *sync = &r->sync;
     const struct kvs_version *version = &ours->version;
     bool tombstone = kvs_version_is_tombstone(version);
-    if (version->timestamp <= sync->peer_watermark_ms && !(tombstone && theirs)) {
-        // Deletions go by themselves, when our watermark comes that far; so does what expires.
-        if (tombstone)
+    bool below = version->timestamp <= sync->peer_watermark_ms && !(tombstone && theirs);
+    if (below && tombstone)
+        return; // goes by itself, when our watermark comes that far
+    if ((below || kvs_version_is_forgotten(version, sync->peer_forgotten_ms)) &&
+        is_covered(&sync->peer_seen, version, &r->seen)) {
+        bool expired = below && kvs_version_is_removable(version, sync->peer_watermark_ms);
+        if (sync->doubtful || expired) // what has expired goes by itself, too
             return;
-        if (is_covered(&sync->peer_seen, version, &r->seen)) {
-            if (sync->doubtful ||
-                (version->expires_at != 0 && version->expires_at <= sync->peer_watermark_ms))
-                return;
-            drop(r, ours); // the peer had it, and has forgotten its deletion
-            if (theirs)
-                want(r, theirs->key);
-            return;
-        }
+        drop(r, ours); // the peer had it, and has forgotten its deletion
+        if (theirs)
+            want(r, theirs->key);
+        return;
     }
     offers->keys[offers->count++] = ours->key;
     sync->offered++;
@@ -436,8 +436,9 @@ static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
 static void take(struct kvs_repl *r, const struct kvs_repl_stub *theirs)
 {
     const struct kvs_version *version = &theirs->version;
-    bool forgotten = version->timestamp <= r->watermark_ms &&
-                     (kvs_version_is_removable(version, r->watermark_ms) ||
+    bool below = version->timestamp <= r->watermark_ms;
+    bool forgotten = (below && kvs_version_is_removable(version, r->watermark_ms)) ||
+                     ((below || kvs_version_is_forgotten(version, r->forgotten_ms)) &&
                       is_covered(&r->seen, version, &r->sync.peer_seen));
     if (!forgotten || KVS_MUTATED(r->options.mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
         want(r, theirs->key);
@@ -567,6 +568,8 @@ static void adopted(struct kvs_repl *r)
         r->certificate_ms = max_i64(r->certificate_ms, sync->peer_watermark_ms);
         gc_raise(r, sync->peer_watermark_ms);
     }
+    // Its seen versions and its data are ours now: so is what it knows to be deleted of them.
+    r->forgotten_ms = max_i64(r->forgotten_ms, sync->peer_forgotten_ms);
     if (r->returning) {
         r->returning = false;
         r->due_asked = false;

@@ -401,7 +401,8 @@ static bool has_seen(const struct disk *disk, const struct kvs_version *version)
 }
 
 static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
-                              int64_t watermark_ms, uint64_t sender_has_us, bool due)
+                              int64_t watermark_ms, int64_t forgotten_ms, uint64_t sender_has_us,
+                              bool due)
 {
     struct cell *cell = &node->memory.cells[entry->key];
     struct kvs_version current = known_version(cell);
@@ -409,6 +410,7 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
         .current = cell->present ? &current : NULL,
         .incoming = &entry->version,
         .watermark_ms = watermark_ms,
+        .forgotten_ms = forgotten_ms,
         .wall_ms = sim_wall_ms(node),
         .skew_max_ms = node->sim->knobs.skew_max_ms,
         .seen = has_seen(&node->memory, &entry->version),
@@ -475,7 +477,8 @@ static void perform_apply(struct node *node, const struct kvs_repl_apply *apply)
     for (size_t i = 0; i < apply->item_count; i++) {
         const struct kvs_repl_item *item = &apply->items[i];
         struct log_entry entry = {key_number(item->key), item->version, value_number(item->value)};
-        (void)merge(node, &entry, apply->watermark_ms, apply->sender_has_us, false); // in the trace
+        (void)merge(node, &entry, apply->watermark_ms, apply->forgotten_ms, apply->sender_has_us,
+                    false); // in the trace
         kvs_assert(kvs_seen_note(&node->memory.seen, &item->version) == 0);
     }
     kvs_assert(kvs_seen_advance(&node->memory.seen, &apply->run) == 0);
@@ -495,7 +498,7 @@ static void merge_due(struct node *node, int64_t upto_ms)
         m->deferred[i] = m->deferred[--m->deferred_count];
         struct kvs_repl_view view;
         kvs_repl_view(node->repl, &view);
-        (void)merge(node, &entry, view.watermark_ms, 0, true); // it was counted as seen
+        (void)merge(node, &entry, view.watermark_ms, 0, 0, true); // it was counted as seen
         merged = true;
     }
     if (merged)

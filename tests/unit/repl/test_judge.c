@@ -120,12 +120,36 @@ static void a_loser_that_comes_after_our_own_write_was_concurrent(void **state)
     assert_false(j.conflict);
 }
 
+static void what_a_former_cluster_forgot_stays_deleted(void **state)
+{
+    (void)state;
+    struct kvs_version dead = {.timestamp = 300};
+    struct kvs_judgement j = with(NULL, &dead);
+    j.forgotten_ms = 300;
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY); // never seen: alive
+    assert_false(j.revived);
+    j.seen = true;
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_IGNORE);
+    struct kvs_version older = {.timestamp = 200};
+    j.current = &older;
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_IGNORE);
+    dead.flags = KVS_VERSION_TOMBSTONE; // the elder cluster still keeps deletions of that time
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY);
+    j.current = NULL;
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY);
+    dead = (struct kvs_version){.timestamp = 300, .expires_at = 290}; // and what expires by itself
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY);
+    dead = (struct kvs_version){.timestamp = 301};
+    assert_int_equal(kvs_judge(&j), KVS_VERDICT_APPLY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deleted_version_does_not_come_back),
         cmocka_unit_test(a_deleted_version_does_not_win_over_an_older_one_that_was_taken_since),
         cmocka_unit_test(a_write_that_nobody_saw_is_kept),
+        cmocka_unit_test(what_a_former_cluster_forgot_stays_deleted),
         cmocka_unit_test(a_late_deletion_takes_effect_and_goes_at_once),
         cmocka_unit_test(the_future_waits),
         cmocka_unit_test(a_deletion_that_others_forgot_is_not_of_the_future),
