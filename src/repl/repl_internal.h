@@ -372,12 +372,19 @@ bool sync_is_wanted(const struct kvs_repl *r); // with anyone who can be reached
 void sync_with_all(struct kvs_repl *r);
 void sync_on_compared(struct kvs_repl *r, struct member *from,
                       const struct kvs_message_compared *body);
-void sync_on_local(struct kvs_repl *r, const struct token *token,
-                   const struct kvs_repl_compare_done *done);
 void sync_on_items(struct kvs_repl *r, struct member *from, const struct kvs_message_items *body);
 void sync_on_applied(struct kvs_repl *r, const struct token *token,
                      const struct kvs_repl_commit *commit);
 void sync_done(struct sync *sync);
+struct member *sync_peer(struct kvs_repl *r); // of the session; NULL: it has gone
+void sync_enqueue(struct kvs_repl *r, const struct kvs_repl_range *range,
+                  bool list);                             // to be asked about; copies
+void sync_want(struct kvs_repl *r, struct kvs_slice key); // to be fetched; copies
+void sync_proceed(struct kvs_repl *r); // with what comes next, when nothing is under way
+
+// ---- settle.c: what both sides' answers say
+void sync_on_local(struct kvs_repl *r, const struct token *token,
+                   const struct kvs_repl_compare_done *done);
 
 // ---- serve.c: answering others
 void serve_compare(struct kvs_repl *r, struct member *from, const struct kvs_message_compare *body);

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Digest sync, the leading side. Ranges whose fingerprints differ are cut smaller by either side in
-// turn, until one side lists its keys; then versions are compared key by key, what the peer has
-// newer is fetched, and what it lacks is offered. At most one session at a time.
-//
-// For a version of ours that the peer lacks although its watermark has passed it: if the peer has
-// seen the write, it has forgotten its deletion, and ours goes; if nobody ever saw it, it is
-// written anew. When all of the peer's is here, what it had seen at the start counts as seen here.
+// turn, until one side lists its keys; what follows from two lists decides settle.c. What the peer
+// has newer is fetched, and when all of it is here, what the peer had seen at the start counts as
+// seen here. At most one session at a time.
 //
 //   NONE -> ASKING -> COMPARING -> ASKING … -> FETCHING -> APPLYING -> … -> ADOPTING -> NONE
 #include "repl/repl_internal.h"
@@ -53,7 +50,7 @@ void sync_abort(struct kvs_repl *r)
     r->sync_at_ms = r->now_ms + r->options.status_interval_ms;
 }
 
-static void enqueue(struct kvs_repl *r, const struct kvs_repl_range *range, bool list)
+void sync_enqueue(struct kvs_repl *r, const struct kvs_repl_range *range, bool list)
 {
     struct sync *sync = &r->sync;
     if (sync->queue_count == sync->queue_capacity) {
@@ -88,7 +85,7 @@ static struct kvs_repl_range range_of(const struct sync_range *range)
                                    range->fingerprint, range->list};
 }
 
-static struct member *session_peer(struct kvs_repl *r)
+struct member *sync_peer(struct kvs_repl *r)
 {
     struct member *peer = member_find(r, &r->sync.node);
     return peer && member_is_reachable(peer) && peer->life == r->sync.node_life ? peer : NULL;
@@ -154,7 +151,7 @@ static void fetch(struct kvs_repl *r, struct member *peer)
     repl_send(r, peer, &message);
 }
 
-static void want(struct kvs_repl *r, struct kvs_slice key)
+void sync_want(struct kvs_repl *r, struct kvs_slice key)
 {
     struct sync *sync = &r->sync;
     size_t needed = sync->wanted_size + sizeof(uint16_t) + key.size;
@@ -224,11 +221,10 @@ static void adopt(struct kvs_repl *r)
     action->adopt.seen = &r->sync.peer_seen;
 }
 
-// What comes next, when nothing is under way.
-static void proceed(struct kvs_repl *r)
+void sync_proceed(struct kvs_repl *r)
 {
     struct sync *sync = &r->sync;
-    struct member *peer = session_peer(r);
+    struct member *peer = sync_peer(r);
     if (!peer) {
         sync_abort(r);
         return;
@@ -256,8 +252,8 @@ void sync_start(struct kvs_repl *r, struct member *with)
     sync->asked_for = with->sync_wanted;
     with->sync_wanted = false;
     struct kvs_repl_range everything = {.fingerprint = r->root};
-    enqueue(r, &everything, false);
-    proceed(r);
+    sync_enqueue(r, &everything, false);
+    sync_proceed(r);
 }
 
 // ---- Their answer, then our own
@@ -365,7 +361,7 @@ void sync_on_compared(struct kvs_repl *r, struct member *from,
     drop_queue(sync, sync->queue_count - sync->asked);
     sync->asked = 0;
     if (sync->local_count == 0) {
-        proceed(r);
+        sync_proceed(r);
         return;
     }
     struct token *token = repl_token(r, TOKEN_SYNC_LOCAL, from);
@@ -380,150 +376,6 @@ void sync_on_compared(struct kvs_repl *r, struct member *from,
     action->compare.token = token->token;
     action->compare.ranges = sync->local;
     action->compare.range_count = sync->local_count;
-}
-
-struct offers {
-    struct kvs_slice *keys;
-    size_t count;
-};
-
-static void drop(struct kvs_repl *r, const struct kvs_repl_stub *stub)
-{
-    struct kvs_slice key = repl_keep(r, stub->key);
-    struct kvs_repl_action *action = key.data ? repl_emit(r, KVS_REPL_ACTION_DROP) : NULL;
-    if (!action) {
-        r->sync.clean = false;
-        return;
-    }
-    action->drop = (struct kvs_repl_stub){key, stub->version};
-    r->sync.dropped++;
-}
-
-// Has `seen` the version? Of a damaged one only its holder's `seen` tells.
-static bool is_covered(const struct kvs_seen *seen, const struct kvs_version *version,
-                       const struct kvs_seen *holder)
-{
-    return kvs_uuid_is_nil(&version->writer.node) ? kvs_seen_covers_all(seen, holder)
-                                                  : kvs_seen_covers_version(seen, version);
-}
-
-// Ours is newer, or theirs is absent (`theirs` NULL).
-static void give(struct kvs_repl *r, const struct kvs_repl_stub *ours,
-                 const struct kvs_repl_stub *theirs, struct offers *offers)
-{
-    kvs_assert(ours);
-    struct sync *sync = &r->sync;
-    const struct kvs_version *version = &ours->version;
-    bool tombstone = kvs_version_is_tombstone(version);
-    bool below = version->timestamp <= sync->peer_watermark_ms && !(tombstone && theirs);
-    if (below && tombstone)
-        return; // goes by itself, when our watermark comes that far
-    if ((below || kvs_version_is_forgotten(version, sync->peer_forgotten_ms)) &&
-        is_covered(&sync->peer_seen, version, &r->seen)) {
-        bool expired = below && kvs_version_is_removable(version, sync->peer_watermark_ms);
-        if (sync->doubtful || expired) // what has expired goes by itself, too
-            return;
-        drop(r, ours); // the peer had it, and has forgotten its deletion
-        if (theirs)
-            want(r, theirs->key);
-        return;
-    }
-    offers->keys[offers->count++] = ours->key;
-    sync->offered++;
-}
-
-// Theirs is newer, or ours is absent.
-static void take(struct kvs_repl *r, const struct kvs_repl_stub *theirs)
-{
-    const struct kvs_version *version = &theirs->version;
-    bool below = version->timestamp <= r->watermark_ms;
-    bool forgotten = (below && kvs_version_is_removable(version, r->watermark_ms)) ||
-                     ((below || kvs_version_is_forgotten(version, r->forgotten_ms)) &&
-                      is_covered(&r->seen, version, &r->sync.peer_seen));
-    if (!forgotten || KVS_MUTATED(r->options.mutations, KVS_MUTATION_NO_ZOMBIE_REFUSAL))
-        want(r, theirs->key);
-}
-
-static void join(struct kvs_repl *r, const struct kvs_repl_compared *theirs,
-                 const struct kvs_repl_compared *ours, struct offers *offers)
-{
-    size_t a = 0;
-    size_t b = 0;
-    while (a < theirs->stub_count || b < ours->stub_count) {
-        const struct kvs_repl_stub *their = a < theirs->stub_count ? &theirs->stubs[a] : NULL;
-        const struct kvs_repl_stub *our = b < ours->stub_count ? &ours->stubs[b] : NULL;
-        int order = !their ? 1 : !our ? -1 : kvs_slice_cmp(their->key, our->key);
-        if (order < 0) {
-            take(r, their);
-        } else if (order > 0) {
-            give(r, our, NULL, offers);
-        } else {
-            int newer = kvs_version_cmp(&their->version, &our->version, NULL);
-            bool deletion = kvs_version_is_removable(&their->version, r->watermark_ms);
-            if (newer > 0 && deletion)
-                want(r, their->key);
-            else if (newer > 0)
-                take(r, their);
-            else if (newer < 0)
-                give(r, our, their, offers);
-        }
-        a += order <= 0;
-        b += order >= 0;
-    }
-}
-
-static void send_offers(struct kvs_repl *r, const struct member *peer, const struct offers *offers)
-{
-    for (size_t i = 0; i < offers->count; i += SYNC_KEYS_MAX) {
-        size_t count = offers->count - i < SYNC_KEYS_MAX ? offers->count - i : SYNC_KEYS_MAX;
-        serve_offer(r, peer, &offers->keys[i], count);
-    }
-}
-
-static void use_local(struct kvs_repl *r, const struct kvs_repl_compare_done *done,
-                      struct offers *offers)
-{
-    struct sync *sync = &r->sync;
-    for (size_t i = 0; i < sync->local_count; i++) {
-        const struct kvs_repl_range *range = &sync->local[i];
-        const struct kvs_repl_compared *ours = &done->answers[i];
-        struct kvs_repl_range again = *range;
-        again.fingerprint = ours->fingerprint;
-        if (ours->kind == KVS_COMPARED_EQUAL)
-            continue;
-        if (range->list && ours->kind == KVS_COMPARED_LISTED)
-            join(r, &sync->theirs[i], ours, offers);
-        else if (ours->kind == KVS_COMPARED_SPLIT)
-            for (size_t k = 0; k < ours->part_count; k++)
-                enqueue(r, &ours->parts[k], range->list);
-        else // small here: list theirs, unless that would be long; then they cut it
-            enqueue(r, &again, range->fingerprint.count <= KVS_REPL_LIST_MAX * 4);
-    }
-}
-
-void sync_on_local(struct kvs_repl *r, const struct token *token,
-                   const struct kvs_repl_compare_done *done)
-{
-    struct sync *sync = &r->sync;
-    struct member *peer = session_peer(r);
-    if (sync->phase != SYNC_COMPARING || token->session != sync->session)
-        return;
-    if (!peer || done->err || done->answer_count != sync->local_count) {
-        sync_abort(r);
-        return;
-    }
-    size_t listed = 0;
-    for (size_t i = 0; i < done->answer_count; i++)
-        listed += done->answers[i].stub_count;
-    struct offers offers = {repl_alloc(r, (listed + 1) * sizeof(struct kvs_slice)), 0};
-    if (!offers.keys) {
-        sync_abort(r);
-        return;
-    }
-    use_local(r, done, &offers);
-    send_offers(r, peer, &offers);
-    sync->local_count = 0;
-    proceed(r);
 }
 
 // ---- Versions
@@ -596,7 +448,7 @@ void sync_on_applied(struct kvs_repl *r, const struct token *token,
         return;
     }
     if (sync->phase == SYNC_APPLYING)
-        proceed(r);
+        sync_proceed(r);
 }
 
 // ---- When, and with whom

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One node around the core, as the real one will be: a commit thread whose groups become durable
-// together, a log, a digest, deferred versions; and a disk that forgets what was not synced.
+// One node around the core, as the real one is: a commit thread whose groups become durable
+// together (disk.c holds them), a log, deferred versions, and whoever answers the core's reads
+// (answer.c).
 #include "tests/sim/sim.h"
 
 #include "base/assert.h"
@@ -9,82 +10,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-struct sim_read {
-    struct kvs_arena arena;
-    struct kvs_repl_event event;
-};
-
-void read_free(struct sim_read *read)
-{
-    if (!read)
-        return;
-    kvs_arena_done(&read->arena);
-    free(read);
-}
-
-struct kvs_slice sim_key(int key, char buffer[static 16])
-{
-    // The first two are the system's.
-    int size =
-        snprintf(buffer, 16, "%ck%02d", key < 2 ? KVS_REPL_TAG_SYSTEM : KVS_REPL_TAG_DATA, key);
-    return kvs_slice(buffer, (size_t)size);
-}
-
-static int key_number(struct kvs_slice key)
-{
-    kvs_assert(key.size == 4);
-    return (key.data[2] - '0') * 10 + (key.data[3] - '0');
-}
-
-static struct kvs_slice value_slice(const uint64_t *value, const struct kvs_version *version)
-{
-    return kvs_version_is_tombstone(version) ? KVS_SLICE_EMPTY : kvs_slice(value, sizeof(*value));
-}
-
 static uint64_t value_number(struct kvs_slice value)
 {
     uint64_t number = 0;
     if (value.size == sizeof(number))
         memcpy(&number, value.data, sizeof(number));
     return number;
-}
-
-// ---- Disks
-
-// Only what is used: a whole disk is large, and copied with every sync.
-void disk_copy(struct disk *to, const struct disk *from)
-{
-    struct kvs_seen seen = to->seen;
-    size_t keys = (size_t)from->keys;
-    memcpy(to, from, offsetof(struct disk, cells));
-    memcpy(to->cells, from->cells, keys * sizeof(from->cells[0]));
-    memcpy(to->log, from->log, (size_t)from->log_size * sizeof(from->log[0]));
-    to->log_next = from->log_next;
-    to->deferred_count = from->deferred_count;
-    memcpy(to->deferred, from->deferred, (size_t)from->deferred_count * sizeof(from->deferred[0]));
-    memcpy(&to->received, &from->received, keys * sizeof(from->received.bits[0]));
-    memcpy(&to->buried, &from->buried, keys * sizeof(from->buried.bits[0]));
-    to->seen = seen;
-    kvs_assert(kvs_seen_copy(&to->seen, &from->seen) == 0);
-}
-
-void disk_done(struct disk *disk)
-{
-    kvs_seen_done(&disk->seen);
-}
-
-void node_format(struct node *node)
-{
-    kvs_seen_done(&node->disk.seen);
-    // Whatever other disks of this node hold is of no matter; but all are of one size.
-    node->disk = (struct disk){.formatted = true,
-                               .joined_timestamp = sim_wall_ms(node),
-                               .keys = node->sim->knobs.keys,
-                               .log_size = node->sim->knobs.log_size};
-    node->disk.node = kvs_uuid_new(&node->sim->random.base);
-    node->state_size = 0;
-    node->promised_ms = 0;
-    node->has_backup = false;
 }
 
 void node_init(struct sim *sim, struct node *node, int index)
@@ -129,131 +60,6 @@ void node_crash(struct node *node)
     if (arrived)
         disk_copy(&node->disk, &node->syncing);
     stop(node);
-}
-
-// ---- Digest
-
-static uint64_t mix(uint64_t h, uint64_t value)
-{
-    h = (h ^ value) * 0x9fb21c651e98df25u;
-    return h ^ h >> 29;
-}
-
-static uint64_t mix_bytes(uint64_t h, const void *bytes, size_t size)
-{
-    const unsigned char *at = bytes;
-    for (; size > 0; size -= size < 8 ? size : 8) {
-        uint64_t word = 0;
-        memcpy(&word, at, size < 8 ? size : 8);
-        h = mix(h, word);
-        at += size < 8 ? size : 8;
-    }
-    return mix(h, size);
-}
-
-struct kvs_digest_sum sim_item(const struct node *node, struct kvs_slice key,
-                               const struct cell *cell)
-{
-    const struct kvs_version *v = &cell->version;
-    uint64_t h = mix_bytes(1, &node->digest_key, sizeof(node->digest_key));
-    h = mix_bytes(h, key.data, key.size);
-    h = mix(h, (uint64_t)v->timestamp);
-    h = mix_bytes(h, v->uuid.bytes, sizeof(v->uuid.bytes));
-    h = mix_bytes(h, v->writer.node.bytes, sizeof(v->writer.node.bytes));
-    h = mix(h, (uint64_t)v->writer.joined_timestamp);
-    h = mix(h, (uint64_t)v->expires_at << 1 | kvs_version_is_tombstone(v));
-    h = mix(h, v->expires_at == 0 ? cell->value : 0);
-    if (node->sim->knobs.digest_bits < 64)
-        return (struct kvs_digest_sum){h & ((1u << node->sim->knobs.digest_bits) - 1), 0};
-    return (struct kvs_digest_sum){h, mix(h, 7)};
-}
-
-static void set_cell(struct node *node, int key, const struct cell *next)
-{
-    char buffer[16];
-    struct kvs_slice name = sim_key(key, buffer);
-    struct cell *cell = &node->memory.cells[key];
-    struct kvs_digest_sum old_item = node->items[key];
-    struct kvs_digest_sum new_item = {0};
-    if (next->present)
-        new_item = sim_item(node, name, next);
-    bool skipped = (node->sim->knobs.mutations & KVS_MUTATION_DIGEST_SKIPS_OVERWRITE) != 0 &&
-                   cell->present && next->present;
-    if (!skipped)
-        naive_digest_update(&node->digest, name, cell->present ? &old_item : NULL,
-                            next->present ? &new_item : NULL);
-    if (!skipped)
-        node->items[key] = new_item;
-    node->changed = true;
-    *cell = *next;
-    node->root = naive_digest_range(&node->digest, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY);
-}
-
-// What can be read of a damaged record's version.
-static struct kvs_version known_version(const struct cell *cell)
-{
-    struct kvs_version version = cell->version;
-    if (cell->damaged)
-        version = (struct kvs_version){
-            .timestamp = version.timestamp,
-            .uuid = version.uuid,
-            .writer.joined_timestamp = version.writer.joined_timestamp,
-        };
-    return version;
-}
-
-static void rebuild_digest(struct node *node)
-{
-    naive_digest_done(&node->digest);
-    for (int k = 0; k < SIM_KEYS_MAX; k++) {
-        char buffer[16];
-        const struct cell *cell = &node->memory.cells[k];
-        struct kvs_slice name = sim_key(k, buffer);
-        if (!cell->present)
-            continue;
-        // A damaged one is counted too, though its item cannot be right.
-        struct cell known = *cell;
-        if (cell->damaged)
-            known.version = known_version(cell);
-        node->items[k] = sim_item(node, name, &known);
-        naive_digest_update(&node->digest, name, NULL, &node->items[k]);
-    }
-    node->root = naive_digest_range(&node->digest, KVS_SLICE_EMPTY, KVS_SLICE_EMPTY);
-}
-
-static void set_damage(struct disk *disk, int key, const struct kvs_version *version, bool damaged)
-{
-    struct cell *cell = &disk->cells[key];
-    if (cell->present && model_cmp(&cell->version, version) == 0)
-        cell->damaged = damaged;
-}
-
-static void set_damage_all(struct node *node, int key, bool damaged)
-{
-    struct kvs_version version = node->disk.cells[key].version;
-    set_damage(&node->disk, key, &version, damaged);
-    set_damage(&node->syncing, key, &version, damaged);
-    set_damage(&node->memory, key, &version, damaged);
-    node->changed = true;
-}
-
-void node_damage(struct node *node, int key)
-{
-    sim_trace(node->sim, node, "k%02d on its disk is damaged", key);
-    set_damage_all(node, key, true);
-}
-
-void node_restored(struct node *node, int key)
-{
-    set_damage_all(node, key, false);
-    if (node->up && node->memory.cells[key].present) {
-        struct cell whole = node->memory.cells[key];
-        if (kvs_version_is_removable(&whole.version, node->memory.purged_ms)) {
-            check_forgotten(node, key, &whole.version);
-            whole = (struct cell){0};
-        }
-        set_cell(node, key, &whole);
-    }
 }
 
 // ---- Commits
@@ -352,7 +158,7 @@ static void write_locally(struct node *node, int key, const struct cell *from)
               kvs_version_is_tombstone(&next.version) ? "deletes" : "writes", key,
               next.version.timestamp - SIM_WALL_START_MS, m->own_count,
               next.version.expires_at ? " with ttl" : "");
-    set_cell(node, key, &next);
+    disk_set_cell(node, key, &next);
     append_log(node, key, &next);
     struct pending *pending = commit(node, 0);
     pending->ack_key = key;
@@ -405,7 +211,7 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
                               bool due)
 {
     struct cell *cell = &node->memory.cells[entry->key];
-    struct kvs_version current = known_version(cell);
+    struct kvs_version current = disk_known_version(cell);
     struct kvs_judgement j = {
         .current = cell->present ? &current : NULL,
         .incoming = &entry->version,
@@ -437,12 +243,12 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
     switch (verdict) {
     case KVS_VERDICT_APPLY:
         kvs_stamp_clock_observe(&node->clock, sim_wall_ms(node), entry->version.timestamp);
-        set_cell(node, entry->key, &next);
+        disk_set_cell(node, entry->key, &next);
         break;
     case KVS_VERDICT_REMOVE:
         check_removed(node, entry->key, &next, watermark_ms);
         check_forgotten(node, entry->key, &entry->version);
-        set_cell(node, entry->key, &none);
+        disk_set_cell(node, entry->key, &none);
         break;
     case KVS_VERDICT_DEFER:
     case KVS_VERDICT_QUARANTINE:
@@ -453,7 +259,7 @@ static enum kvs_verdict merge(struct node *node, const struct log_entry *entry,
             break;
         sim_trace(node->sim, node, "k%02d is repaired", entry->key);
         node->sim->repairs++;
-        set_cell(node, entry->key, &next);
+        disk_set_cell(node, entry->key, &next);
         node_restored(node, entry->key);
         break;
     case KVS_VERDICT_IGNORE:
@@ -476,7 +282,8 @@ static void perform_apply(struct node *node, const struct kvs_repl_apply *apply)
     }
     for (size_t i = 0; i < apply->item_count; i++) {
         const struct kvs_repl_item *item = &apply->items[i];
-        struct log_entry entry = {key_number(item->key), item->version, value_number(item->value)};
+        struct log_entry entry = {sim_key_number(item->key), item->version,
+                                  value_number(item->value)};
         (void)merge(node, &entry, apply->watermark_ms, apply->forgotten_ms, apply->sender_has_us,
                     false); // in the trace
         kvs_assert(kvs_seen_note(&node->memory.seen, &item->version) == 0);
@@ -521,7 +328,7 @@ static void perform_purge(struct node *node, uint64_t token, int64_t watermark_m
         check_forgotten(node, k, &cell->version);
         sim_trace(node->sim, node, "forgets k%02d", k);
         node->sim->purged++;
-        set_cell(node, k, &none);
+        disk_set_cell(node, k, &none);
     }
     node->memory.purged_ms = watermark_ms;
     kvs_stamp_clock_raise(&node->clock, watermark_ms);
@@ -541,7 +348,7 @@ static void perform_promise(struct node *node, uint64_t token)
 
 static void perform_drop(struct node *node, const struct kvs_repl_stub *stub)
 {
-    int key = key_number(stub->key);
+    int key = sim_key_number(stub->key);
     struct cell *cell = &node->memory.cells[key];
     struct cell none = {0};
     if (!cell->present || model_cmp(&cell->version, &stub->version) != 0 || node->disk_full)
@@ -549,206 +356,8 @@ static void perform_drop(struct node *node, const struct kvs_repl_stub *stub)
     check_dropped(node, key, cell);
     sim_trace(node->sim, node, "drops k%02d", key);
     node->sim->drops++;
-    set_cell(node, key, &none);
+    disk_set_cell(node, key, &none);
     commit(node, 0);
-}
-
-// ---- Reads
-
-static struct sim_read *new_read(enum kvs_repl_event_type type, uint64_t token)
-{
-    struct sim_read *read = calloc(1, sizeof(*read));
-    kvs_assert(read != NULL);
-    kvs_arena_init(&read->arena, 1 << 26);
-    read->event.type = type;
-    if (type == KVS_REPL_EVENT_READ)
-        read->event.read.token = token;
-    else
-        read->event.compared.token = token;
-    return read;
-}
-
-static void answer_later(struct node *node, struct sim_read *read)
-{
-    struct sim_event event = {.at_ms = node->sim->now_ms + (int64_t)sim_below(node->sim, 2),
-                              .type = SIM_READ_DONE,
-                              .node = node->index,
-                              .run = node->run,
-                              .read = read};
-    sim_push(node->sim, &event);
-}
-
-static struct kvs_repl_item *add_item(struct sim_read *read, int capacity, int key,
-                                      const struct kvs_version *version, uint64_t value)
-{
-    struct kvs_repl_read *r = &read->event.read;
-    if (!r->items)
-        r->items = kvs_arena_alloc(&read->arena, (size_t)capacity * sizeof(*r->items));
-    char buffer[16];
-    struct kvs_repl_item *item = (struct kvs_repl_item *)&r->items[r->item_count++];
-    uint64_t *copy = kvs_arena_alloc(&read->arena, sizeof(value));
-    *copy = value;
-    item->key = kvs_arena_copy(&read->arena, sim_key(key, buffer));
-    item->version = *version;
-    item->value = value_slice(copy, version);
-    return item;
-}
-
-static const struct log_entry *find_dot(const struct node *node, const struct kvs_seen_run *run,
-                                        uint32_t count)
-{
-    const struct disk *m = &node->memory;
-    uint64_t held = (uint64_t)node->sim->knobs.log_size;
-    uint64_t first = m->log_next > held ? m->log_next - held : 0;
-    for (uint64_t i = first; i < m->log_next; i++) {
-        const struct log_entry *entry = &m->log[i % held];
-        if (entry->version.writer_seq == kvs_dot_seq(run->life, count) &&
-            kvs_uuid_cmp(&entry->version.writer.node, &run->node) == 0)
-            return entry;
-    }
-    return NULL;
-}
-
-enum { BATCH_MAX = 8, PAGE_MAX = 5, FETCH_MAX = 6 };
-
-static void read_log(struct node *node, const struct kvs_repl_action *action)
-{
-    struct sim_read *read = new_read(KVS_REPL_EVENT_READ, action->read_log.token);
-    struct kvs_repl_read *r = &read->event.read;
-    const struct kvs_seen_run *run = &action->read_log.run;
-    r->to = run->from;
-    while (r->to < run->to) {
-        const struct log_entry *entry = find_dot(node, run, r->to + 1);
-        bool gap =
-            !entry || (node->memory.cells[entry->key].damaged &&
-                       model_cmp(&node->memory.cells[entry->key].version, &entry->version) == 0);
-        if (gap || r->item_count == BATCH_MAX) {
-            r->overrun = gap && r->to == run->from;
-            r->more = !r->overrun;
-            break;
-        }
-        const struct cell *cell = &node->memory.cells[entry->key];
-        bool current = cell->present && model_cmp(&cell->version, &entry->version) == 0;
-        bool gone = !kvs_version_is_tombstone(&entry->version) &&
-                    (entry->version.timestamp <= action->read_log.watermark_ms ||
-                     node->sim->knobs.revisions_kept == 1);
-        if (!current && gone && (!cell->present || cell->damaged)) {
-            r->overrun = r->to == run->from;
-            r->more = !r->overrun;
-            break;
-        }
-        r->to++;
-        if (current || !gone)
-            add_item(read, BATCH_MAX, entry->key, &entry->version, entry->value);
-        else
-            add_item(read, BATCH_MAX, entry->key, &cell->version, cell->value);
-    }
-    answer_later(node, read);
-}
-
-static void read_keys(struct node *node, const struct kvs_repl_action *action)
-{
-    struct sim_read *read = new_read(KVS_REPL_EVENT_READ, action->read_keys.token);
-    struct kvs_repl_read *r = &read->event.read;
-    // Offers are not asked again: they come whole.
-    size_t limit = action->read_keys.key_count;
-    for (size_t i = 0; i < limit && r->item_count < SIM_KEYS_MAX; i++) {
-        int key = key_number(action->read_keys.keys[i]);
-        const struct cell *cell = &node->memory.cells[key];
-        if (cell->damaged)
-            r->damaged = true;
-        else if (cell->present)
-            add_item(read, SIM_KEYS_MAX, key, &cell->version, cell->value);
-        r->to = (uint32_t)i + 1;
-    }
-    answer_later(node, read);
-}
-
-static void read_page(struct node *node, const struct kvs_repl_action *action)
-{
-    struct sim_read *read = new_read(KVS_REPL_EVENT_READ, action->read_page.token);
-    struct kvs_repl_read *r = &read->event.read;
-    int64_t before_ms = action->read_page.before_ms;
-    int before_key =
-        action->read_page.before_key.size ? key_number(action->read_page.before_key) : SIM_KEYS_MAX;
-    for (;;) {
-        int best = -1;
-        for (int k = 0; k < SIM_KEYS_MAX; k++) {
-            const struct cell *cell = &node->memory.cells[k];
-            char buffer[16];
-            if (!cell->present || cell->damaged ||
-                sim_key(k, buffer).data[0] != action->read_page.family)
-                continue;
-            int64_t at_ms = cell->version.timestamp;
-            if (at_ms > before_ms || (at_ms == before_ms && k >= before_key))
-                continue;
-            if (best < 0 || at_ms >= node->memory.cells[best].version.timestamp)
-                best = k;
-        }
-        if (best < 0)
-            break;
-        if (r->item_count == PAGE_MAX) {
-            r->more = true;
-            break;
-        }
-        const struct cell *cell = &node->memory.cells[best];
-        add_item(read, PAGE_MAX, best, &cell->version, cell->value);
-        before_ms = cell->version.timestamp;
-        before_key = best;
-    }
-    answer_later(node, read);
-}
-
-static int range_fingerprint(void *ctx, struct kvs_slice first, struct kvs_slice end,
-                             struct kvs_fingerprint *ret_fingerprint)
-{
-    const struct node *node = ctx;
-    *ret_fingerprint = naive_digest_range(&node->digest, first, end);
-    return 0;
-}
-
-static int range_split(void *ctx, struct kvs_slice first, struct kvs_slice end, uint32_t parts,
-                       kvs_digest_part_fn *visit, void *visit_ctx)
-{
-    const struct node *node = ctx;
-    naive_digest_split(&node->digest, first, end, parts > 3 ? 3 : parts, visit, visit_ctx);
-    return 0;
-}
-
-static int range_list(void *ctx, struct kvs_slice first, struct kvs_slice end,
-                      bool (*visit)(void *visit_ctx, struct kvs_slice key,
-                                    const struct kvs_version *version),
-                      void *visit_ctx)
-{
-    const struct node *node = ctx;
-    for (int k = 0; k < SIM_KEYS_MAX; k++) {
-        char buffer[16];
-        struct kvs_slice key = sim_key(k, buffer);
-        const struct cell *cell = &node->memory.cells[k];
-        struct kvs_version version = known_version(cell);
-        if (cell->present && kvs_slice_cmp(key, first) >= 0 &&
-            (end.size == 0 || kvs_slice_cmp(key, end) < 0) && !visit(visit_ctx, key, &version))
-            break;
-    }
-    return 0;
-}
-
-static void compare(struct node *node, const struct kvs_repl_action *action)
-{
-    struct sim_read *read = new_read(KVS_REPL_EVENT_COMPARED, action->compare.token);
-    struct kvs_repl_ranges ranges = {node, range_fingerprint, range_split, range_list};
-    struct kvs_repl_compared *answers = NULL;
-    int err = kvs_repl_compare(&ranges, action->compare.ranges, action->compare.range_count, 2,
-                               &read->arena, &answers);
-    read->event.compared.err = err;
-    read->event.compared.answers = answers;
-    read->event.compared.answer_count = err ? 0 : action->compare.range_count;
-    answer_later(node, read);
-}
-
-void node_on_read(struct node *node, struct sim_read *read)
-{
-    node_event(node, &read->event);
 }
 
 // ---- The core's actions
@@ -859,20 +468,20 @@ static void perform(struct node *node, const struct kvs_repl_action *action)
         break;
     case KVS_REPL_ACTION_REKEY:
         node->digest_key = action->rekey;
-        rebuild_digest(node);
+        disk_digest(node);
         commit(node, 0);
         break;
     case KVS_REPL_ACTION_READ_LOG:
-        read_log(node, action);
+        answer_log(node, action);
         break;
     case KVS_REPL_ACTION_READ_KEYS:
-        read_keys(node, action);
+        answer_keys(node, action);
         break;
     case KVS_REPL_ACTION_READ_PAGE:
-        read_page(node, action);
+        answer_page(node, action);
         break;
     case KVS_REPL_ACTION_COMPARE:
-        compare(node, action);
+        answer_compare(node, action);
         break;
     case KVS_REPL_ACTION_NOTICE:
         perform_notice(node, action);
@@ -1028,7 +637,7 @@ void node_start(struct node *node)
     struct kvs_repl_view view;
     kvs_repl_view(node->repl, &view);
     node->digest_key = view.digest_key;
-    rebuild_digest(node);
+    disk_digest(node);
     node->up = true;
     node->stalled = false;
     node->run++;

@@ -244,6 +244,30 @@ void sim_trace(struct sim *sim, const struct node *node, const char *format, ...
     __attribute__((format(printf, 3, 4)));
 int64_t sim_wall_ms(const struct node *node);
 
+// ---- disk.c
+struct kvs_slice sim_key(int key, char buffer[static 16]);
+int sim_key_number(struct kvs_slice key);
+void disk_copy(struct disk *to, const struct disk *from);
+void disk_done(struct disk *disk);
+void node_format(struct node *node);            // an empty disk with a new identity
+void node_damage(struct node *node, int key);   // its record on the disk
+void node_restored(struct node *node, int key); // a damaged record has been put right by hand
+void disk_set_cell(struct node *node, int key,
+                   const struct cell *next); // in memory, and in the digest
+// What can be read of a damaged record's version.
+struct kvs_version disk_known_version(const struct cell *cell);
+void disk_digest(struct node *node); // anew, from what is in memory
+struct kvs_digest_sum sim_item(const struct node *node, struct kvs_slice key,
+                               const struct cell *cell);
+
+// ---- answer.c: the core's reads
+void answer_log(struct node *node, const struct kvs_repl_action *action);
+void answer_keys(struct node *node, const struct kvs_repl_action *action);
+void answer_page(struct node *node, const struct kvs_repl_action *action);
+void answer_compare(struct node *node, const struct kvs_repl_action *action);
+void node_on_read(struct node *node, struct sim_read *read);
+void read_free(struct sim_read *read);
+
 // ---- host.c
 void node_init(struct sim *sim, struct node *node, int index);
 void node_done(struct node *node);
@@ -251,17 +275,7 @@ void node_start(struct node *node);
 void node_crash(struct node *node); // power goes: what was not synced is lost
 void node_event(struct node *node, struct kvs_repl_event *event);
 void node_on_sync_done(struct node *node);
-void node_on_read(struct node *node, struct sim_read *read);
 void node_write(struct node *node, int key, bool tombstone, int64_t ttl_ms);
-void node_damage(struct node *node, int key);   // its record on the disk
-void node_restored(struct node *node, int key); // a damaged record has been put right by hand
-void node_format(struct node *node);            // an empty disk with a new identity
-void read_free(struct sim_read *read);
-void disk_copy(struct disk *to, const struct disk *from);
-void disk_done(struct disk *disk);
-struct kvs_slice sim_key(int key, char buffer[static 16]);
-struct kvs_digest_sum sim_item(const struct node *node, struct kvs_slice key,
-                               const struct cell *cell);
 
 // ---- check.c
 void check_step(struct node *node, enum kvs_repl_event_type after);
@@ -284,6 +298,14 @@ bool check_window(const struct node *a, const struct node *b,
 void check_dropped(struct node *node, int key, const struct cell *cell);
 // `lost` has gone, or went back in time: what no other disk holds may be lost with it.
 void check_excuse(struct sim *sim, const struct disk *lost);
+
+// ---- faults.c
+void fault_one(struct sim *sim);                          // any
+struct node *fault_random_node(struct sim *sim, bool up); // that faults may strike; NULL: none
+void fault_seed_with(struct node *node, const struct node *seed);
+void fault_reseed(struct sim *sim, struct node *node);
+bool fault_copy_is_up(const struct sim *sim);
+void fault_restore_damaged(struct sim *sim);
 
 // ---- scenario.c
 void scenario_run(struct sim *sim, uint64_t seed, unsigned mutations); // a whole seed
