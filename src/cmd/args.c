@@ -69,6 +69,11 @@ static int unknown_option(const struct kvs_command *command, size_t count, const
     if (suggest.nearest && strncmp(word, "--", 2) == 0)
         return kvs_cmd_usage_error(command, "bad option '%s': did you mean --%s?", word,
                                    suggest.nearest);
+    if (word[1] >= '0' && word[1] <= '9')
+        return kvs_cmd_usage_error(command,
+                                   "unknown option '%s': what begins with a dash and is none "
+                                   "stands behind -- ('-- %s')",
+                                   word, word);
     return kvs_cmd_usage_error(command, "unknown option '%s'", word);
 }
 

@@ -253,7 +253,7 @@ int kvs_cmd_client_error(const struct kvs_client_error *error)
     if (error->code == KVS_CLIENT_UNREACHABLE)
         hint = hint_unreachable(error->message);
     else if (error->code == KVS_CLIENT_UNAUTHORIZED)
-        hint = " (give a token with --token-file or KVS_TOKEN)";
+        hint = " (--token-file or KVS_TOKEN gives it; 'kvs token create CONFIG' makes one)";
     if (error->http_status >= 500 && error->request_id[0])
         kvs_cmd_error("%s (request %s)", error->message, error->request_id);
     else

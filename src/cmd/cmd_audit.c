@@ -41,8 +41,9 @@ struct show {
     const struct kvs_args *args;
     struct kvs_client *client;
     uint64_t left;
-    bool newest; // the last ones, downward
-    uint64_t at; // where the next page begins; 0: anywhere
+    bool newest;     // the last ones, downward
+    uint64_t at;     // where the next page begins; 0: anywhere
+    const char *key; // what was done to it and below it; NULL: everything
 };
 
 static void append_parameter(struct kvs_buf *target, const char *name, const char *value)
@@ -56,8 +57,8 @@ static void append_parameter(struct kvs_buf *target, const char *name, const cha
 static const char *page_target(const struct show *show, struct kvs_buf *target)
 {
     const char *since = kvs_args_value(show->args, "since");
-    kvs_buf_printf(target, "/api/audit?limit=%" PRIu64,
-                   show->left < PAGE_LIMIT ? show->left : PAGE_LIMIT);
+    bool is_all_shown = show->left < PAGE_LIMIT && !show->key;
+    kvs_buf_printf(target, "/api/audit?limit=%" PRIu64, is_all_shown ? show->left : PAGE_LIMIT);
     if (show->newest)
         kvs_buf_append_str(target, "&newest=1");
     if (show->at > 0)
@@ -100,6 +101,22 @@ static void show_entry(const struct show *show, struct kvs_buf *out, const struc
     }
 }
 
+// The key, what lies under it, and requests for either ("/kv/…", of failed logins).
+static bool is_wanted(const struct show *show, const struct kvs_json *entry,
+                      struct kvs_arena *arena)
+{
+    if (!show->key)
+        return true;
+    struct kvs_slice resource = text_member(entry, "resource", arena);
+    if (kvs_slice_starts_with(resource, KVS_SLICE("/kv/")))
+        resource = kvs_slice(resource.data + 4, resource.size - 4);
+    struct kvs_slice key = kvs_slice_from_str(show->key);
+    while (key.size > 0 && key.data[key.size - 1] == '/')
+        key.size--;
+    return kvs_slice_starts_with(resource, key) &&
+           (resource.size == key.size || resource.data[key.size] == '/');
+}
+
 static int show_page(struct show *show, bool *ret_more)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf target = KVS_BUF_INIT(64 << 10);
@@ -114,9 +131,13 @@ static int show_page(struct show *show, bool *ret_more)
     int code = kvs_audit_fetch(show->client, path, &arena, &page, &answer);
     if (code == KVS_EXIT_OK) {
         const struct kvs_json *entries = kvs_json_member(page, "entries");
-        for (const struct kvs_json *entry = entries ? entries->child : NULL; entry;
-             entry = entry->next, show->left--)
+        const struct kvs_json *entry = entries ? entries->child : NULL;
+        for (; entry && show->left > 0; entry = entry->next) {
+            if (!is_wanted(show, entry, &arena))
+                continue;
             show_entry(show, &out, entry, &arena);
+            show->left--;
+        }
         *ret_more = follow(page, &show->at) && show->left > 0;
         code = kvs_cmd_print(&out);
     }
@@ -132,7 +153,7 @@ static int run_show(const struct kvs_args *args)
     show.newest = kvs_args_value(args, "since") == NULL;
     show.left = show.newest ? SHOWN_DEFAULT : UINT64_MAX;
     if (args->operand_count > 1)
-        return kvs_cmd_usage_error(args->command, "show takes no argument");
+        show.key = args->operands[1];
     int code = kvs_audit_number_option(args, "limit", &show.left);
     if (code == KVS_EXIT_OK)
         code = kvs_cmd_client_open(args, &show.client);
@@ -247,7 +268,8 @@ const struct kvs_command_body kvs_cmd_audit = {
     .run = run_audit,
     .options = audit_options,
     .details =
-        "  show                     Entries, the newest ones unless --since says otherwise\n"
+        "  show [KEY]               Entries, the newest ones unless --since says otherwise; with\n"
+        "                           KEY those of this key and of what lies under it\n"
         "  verify [FILE|DIR|-]      Check an export, a stopped node's data directory or, without\n"
         "                           an argument, the running node; name the first bad entry\n"
         "  prove SEQ                A proof that this entry belongs to the log, as JSON\n"
@@ -256,12 +278,13 @@ const struct kvs_command_body kvs_cmd_audit = {
         "  export                   The whole log, one JSON object a line\n"
         "  roots                    The log's public key, its signed roots and its present state\n"
         "\n"
-        "verify ends with exit code 0 when all is good and with 9 when something was changed,\n"
+        "verify ends with exit code 0 when all is good and with 11 when something was changed,\n"
         "removed, inserted, moved or cut off. A cut that is as old as the export or the last\n"
         "root can only be found with --root: note what 'kvs audit roots' prints elsewhere, now\n"
         "and then, and the key once.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
+        "  kvs audit show app/config        # who changed it?\n"
         "  kvs audit show --since 1h --action auth_failure\n"
         "  kvs audit export -o audit.jsonl && kvs audit verify audit.jsonl --key 47ec…\n"
         "  kvs audit verify /srv/a/data --root 1200:9f3b…\n"

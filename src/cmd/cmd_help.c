@@ -33,6 +33,8 @@ static void print_group(enum kvs_command_group group)
         (void)snprintf(usage, sizeof(usage), "%s %s", command->name, command->operands);
         fputs("  ", stdout);
         print_padded(usage, 26);
+        if (kvs_table_width(usage) > 26)
+            printf("\n%*s", 28, "");
         printf("  %s\n", command->summary);
     }
 }

@@ -90,6 +90,58 @@ static int show_page(enum kvs_cmd_output output, const struct kvs_client_listing
     return kvs_cmd_print(&out);
 }
 
+// Whether the text stands in there; letters of a to z count in either case.
+static bool holds(struct kvs_slice in, const char *text)
+{
+    size_t size = strlen(text);
+    for (size_t i = 0; i + size <= in.size; i++)
+        if (strncasecmp(in.data + i, text, size) == 0)
+            return true;
+    return false;
+}
+
+// With --find: of the page's entries those whose key or value holds the text, at most `max` of
+// them; without, the page as it is. *ret_found is the caller's to free.
+static bool find(const struct kvs_args *args, const struct kvs_client_listing *page, uint64_t max,
+                 struct kvs_client_entry **ret_entries, struct kvs_client_listing *ret_found)
+{
+    const char *text = kvs_args_value(args, "find");
+    *ret_entries = NULL;
+    *ret_found = *page;
+    if (!text || page->entry_count == 0)
+        return true;
+    struct kvs_client_entry *entries = calloc(page->entry_count, sizeof(*entries));
+    if (!entries)
+        return false;
+    size_t count = 0;
+    for (size_t i = 0; i < page->entry_count && count < max; i++) {
+        struct kvs_client_entry entry = page->entries[i];
+        if (!holds(kvs_slice_from_str(entry.key), text) &&
+            !(entry.json && holds(kvs_slice(entry.json, entry.json_size), text)))
+            continue;
+        if (!kvs_args_flag(args, "values"))
+            entry.json = NULL;
+        entries[count++] = entry;
+    }
+    *ret_entries = entries;
+    ret_found->entries = entries;
+    ret_found->entry_count = count;
+    return true;
+}
+
+static int find_and_show(const struct kvs_args *args, const struct kvs_client_listing *page,
+                         uint64_t *left)
+{
+    KVS_CLEANUP(kvs_freep) struct kvs_client_entry *entries = NULL;
+    struct kvs_client_listing found;
+    if (!find(args, page, *left, &entries, &found)) {
+        kvs_cmd_error("out of memory");
+        return KVS_EXIT_FAILED;
+    }
+    *left -= found.entry_count < *left ? found.entry_count : *left;
+    return show_page(kvs_cmd_output(args), &found);
+}
+
 // `found`: entries shown before.
 static int list(const struct kvs_args *args, struct kvs_client *client, const char *prefix,
                 uint64_t found, uint64_t limit)
@@ -98,14 +150,15 @@ static int list(const struct kvs_args *args, struct kvs_client *client, const ch
     struct kvs_client_listing page = {0};
     struct kvs_client_error error;
     uint64_t left = limit > 0 ? limit : UINT64_MAX;
+    const char *text = kvs_args_value(args, "find");
     int code = KVS_EXIT_OK;
     do {
         struct kvs_client_listing next;
         const struct kvs_client_list_options options = {
             .prefix = prefix,
-            .children = !kvs_args_flag(args, "all"),
-            .values = kvs_args_flag(args, "values"),
-            .limit = left < PAGE_LIMIT ? (uint32_t)left : PAGE_LIMIT,
+            .children = !kvs_args_flag(args, "all") && !text,
+            .values = kvs_args_flag(args, "values") || text,
+            .limit = left < PAGE_LIMIT && !text ? (uint32_t)left : PAGE_LIMIT,
             .cursor = page.next,
         };
         enum kvs_client_code got = kvs_client_list(client, &options, &next, &error);
@@ -113,11 +166,11 @@ static int list(const struct kvs_args *args, struct kvs_client *client, const ch
         if (got != KVS_CLIENT_OK)
             return kvs_cmd_client_error(&error);
         page = next;
-        left -= page.entry_count < left ? page.entry_count : left;
-        code = show_page(output, &page);
+        code = find_and_show(args, &page, &left);
     } while (code == KVS_EXIT_OK && page.next && left > 0 && fflush(stdout) == 0);
     if (output == KVS_CMD_OUTPUT_HUMAN && found == 0 && left == (limit > 0 ? limit : UINT64_MAX))
-        fprintf(stderr, "no keys%s%s\n", *prefix ? " under " : "", prefix);
+        fprintf(stderr, "no keys%s%s%s%s%s\n", *prefix ? " under " : "", prefix,
+                text ? " hold '" : "", text ? text : "", text ? "' in name or value" : "");
     else if (output == KVS_CMD_OUTPUT_HUMAN && page.next)
         fprintf(stderr, "and more: raise --limit\n");
     kvs_client_listing_done(&page);
@@ -135,8 +188,12 @@ static int list_exact(const struct kvs_args *args, struct kvs_client *client, co
     if (kvs_client_range(client, &options, &page, &error) != KVS_CLIENT_OK)
         return kvs_cmd_client_error(&error);
     int code = KVS_EXIT_OK;
-    *ret_found = page.entry_count;
-    if (page.entry_count > 0) {
+    const char *text = kvs_args_value(args, "find");
+    bool wanted = page.entry_count > 0 &&
+                  (!text || holds(kvs_slice_from_str(page.entries[0].key), text) ||
+                   holds(kvs_slice(page.entries[0].json, page.entries[0].json_size), text));
+    *ret_found = wanted;
+    if (wanted) {
         struct kvs_client_entry entry = page.entries[0];
         if (!kvs_args_flag(args, "values"))
             entry.json = NULL;
@@ -193,6 +250,7 @@ static int run_ls(const struct kvs_args *args)
 static const struct kvs_cmd_option ls_options[] = {
     {"all", 'a', NULL, "Every key below, however deep, instead of the children only"},
     {"values", 'v', NULL, "The values too"},
+    {"find", 'f', "TEXT", "Of every key below those that hold TEXT, in their name or value"},
     {"limit", 'n', "N", "At most N entries (default: all)"},
     KVS_CMD_CLIENT_OPTIONS,
     {0},
@@ -205,12 +263,16 @@ const struct kvs_command_body kvs_cmd_ls = {
         "Lists what lies under PREFIX in byte order, as a file system would: keys, and with a\n"
         "slash at their end the prefixes of deeper ones. PREFIX counts in whole segments: app\n"
         "does not show app2. Without a slash at its end it also shows the key of that very name.\n"
-        "With --json one object a line, into a pipe one key a line, with\n"
-        "--values a tab and the value behind it.\n"
+        "Into a pipe it is one key a line, with --values a tab and the value behind it; with\n"
+        "--json one object a line.\n"
+        "--find reads every value below PREFIX: a small letter finds a capital one, and the value "
+        "is\n"
+        "compared as it is stored, its JSON escapes included.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs ls\n"
         "  kvs ls app --values\n"
+        "  kvs ls app --find theme\n"
         "  kvs ls --all | wc -l\n"
         "  kvs ls users --all --json | jq -r .path\n",
 };

@@ -9,6 +9,7 @@
 #include "cmd/backup_local.h"
 #include "cmd/client_args.h"
 #include "cmd/restore_key.h"
+#include "cmd/restore_tree.h"
 
 static int print_result(enum kvs_cmd_output output, const char *data_dir,
                         const struct kvs_backup_info *info, uint64_t rewritten)
@@ -50,13 +51,23 @@ static int restore_backup(const struct kvs_args *args, const char *data_dir)
 // The options of the one mean nothing to the other.
 static int check_options(const struct kvs_args *args, bool of_backup)
 {
-    static const char *const key_only[] = {"rev", "ttl", "if-match"};
+    static const char *const key_only[] = {"rev", "ttl", "if-match", "recursive"};
+    static const char *const one_only[] = {"rev", "if-match"};
+    static const char *const tree_only[] = {"since", "dry-run"};
+    bool of_tree = kvs_args_flag(args, "recursive");
     if (!of_backup && kvs_args_flag(args, "as-new-writes"))
         return kvs_cmd_usage_error(args->command, "--as-new-writes goes with --data-dir");
     for (size_t i = 0; of_backup && i < KVS_ARRAY_SIZE(key_only); i++)
         if (kvs_args_flag(args, key_only[i]))
             return kvs_cmd_usage_error(args->command, "--%s is for a KEY, not for a backup",
                                        key_only[i]);
+    for (size_t i = 0; of_tree && i < KVS_ARRAY_SIZE(one_only); i++)
+        if (kvs_args_flag(args, one_only[i]))
+            return kvs_cmd_usage_error(args->command, "--%s is for one KEY, not for --recursive",
+                                       one_only[i]);
+    for (size_t i = 0; !of_tree && i < KVS_ARRAY_SIZE(tree_only); i++)
+        if (kvs_args_flag(args, tree_only[i]))
+            return kvs_cmd_usage_error(args->command, "--%s goes with --recursive", tree_only[i]);
     return KVS_EXIT_OK;
 }
 
@@ -76,13 +87,19 @@ static int run_restore(const struct kvs_args *args)
         return kvs_cmd_usage_error(args->command,
                                    "'%s' is a file: to restore a backup, say --data-dir DIR",
                                    args->operands[0]);
-    return data_dir ? restore_backup(args, data_dir) : kvs_cmd_restore_key(args);
+    if (data_dir)
+        return restore_backup(args, data_dir);
+    return kvs_args_flag(args, "recursive") ? kvs_cmd_restore_tree(args)
+                                            : kvs_cmd_restore_key(args);
 }
 
 static const struct kvs_cmd_option restore_options[] = {
     {"rev", 0, "N", "Which version: 1 is the newest, 2 (the default) the one before"},
     {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (default: the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version"},
+    {"recursive", 'r', NULL, "Every record under KEY/ that was deleted and is not there again"},
+    {"since", 's', "AGE", "With -r: what was deleted in the last 10m, 24h"},
+    {"dry-run", 'n', NULL, "With -r: only say which"},
     {"data-dir", 'd', "DIR", "The folder to make; it must not exist, or be empty"},
     {"as-new-writes", 0, NULL,
      "Every value becomes a new write of now and wins over the cluster's"},
@@ -99,12 +116,17 @@ const struct kvs_command_body kvs_cmd_restore = {
         "version's UUID.\n"
         "Exit code 4 where that version does not exist or holds no value, 5 when --if-match\n"
         "did not hold.\n"
+        "\n"
+        "With --recursive it undoes deletions under KEY, such as those of 'kvs delete -r KEY': "
+        "each\n"
+        "record there that is deleted now gets the value back that it had before. A key that has\n"
+        "a value stays as it is. Prints the keys. Exit code 4 when there were none, 9 when some\n"
+        "could not be restored.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "With --data-dir it puts a backup into a new data folder: every version, deletions,\n"
-        "history, accounts and the node's own identity, as they were. The folder appears when all "
-        "of it is there and has\n"
-        "been compared with the backup's fingerprint; a damaged or incomplete file, or one of a\n"
-        "newer KVS, is refused with the reason and leaves nothing.\n"
+        "history, accounts and the node's own identity, as they were. The folder appears when\n"
+        "all of it is there and has been compared with the backup's fingerprint; a damaged or\n"
+        "incomplete file, or one of a newer KVS, is refused with the reason and leaves nothing.\n"
         "\n"
         "A node of a cluster that is started on it has been away since the backup: it takes over\n"
         "what happened since, and brings nothing back that was deleted. To bring the backup's\n"
@@ -114,6 +136,7 @@ const struct kvs_command_body kvs_cmd_restore = {
         "Examples:\n"
         "  kvs restore app/config            # undo the last change\n"
         "  kvs restore app/config --rev 3    # see 'kvs history app/config'\n"
+        "  kvs restore -r app --since 10m    # undo 'kvs delete -r app'\n"
         "  kvs stop node1 && mv data data.old\n"
         "  kvs restore backups/kvs-backup-2026-11-23T000000Z.zst --data-dir data\n"
         "  kvs restore yesterday.zst --data-dir data --as-new-writes\n",

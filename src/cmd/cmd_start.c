@@ -164,11 +164,18 @@ const struct kvs_command_body kvs_cmd_start = {
     .details =
         "Returns once each node answers /health, or fails with the reason and the last lines of\n"
         "its log. A config that does not exist is created with commented defaults. PID file and\n"
-        "log are in ~/.kvs; 'kvs status' shows where.\n"
+        "log are in ~/.kvs; 'kvs status' shows where. 'kvs token create CONFIG' makes a token.\n"
+        "\n"
+        "A node joins another one whose address its config names in seed_nodes. Both need the\n"
+        "same cluster_secret: begin with a copy of the first one's config, and give it a node_id\n"
+        "and, on the same machine, a port and a data_dir of its own.\n"
         "\n"
         "Examples:\n"
         "  kvs start node1\n"
-        "  kvs start node1 node2 /srv/a/node3.yaml\n"
+        "  mkdir b && cp node1.yaml b/node2.yaml       # its data_dir is ./data: in b\n"
+        "  printf '%s\\n' 'node_id: node2' 'port: 8081' 'seed_nodes: [\"127.0.0.1:8080\"]' "
+        ">> b/node2.yaml\n"
+        "  kvs start b/node2 && kvs members\n"
         "  KVS_CFG_PORT=9000 kvs start node1\n",
 };
 
@@ -195,8 +202,13 @@ static const struct kvs_cmd_option restart_options[] = {
 const struct kvs_command_body kvs_cmd_restart = {
     .run = run_restart,
     .options = restart_options,
-    .details = "Stops those that run, all at once, then starts each.\n"
-               "\n"
-               "To read a changed config without a restart send the node SIGHUP: log level, rate\n"
-               "limits and the other keys that docs/configuration.md marks take effect at once.\n",
+    .details =
+        "Stops those that run, all at once, then starts each.\n"
+        "\n"
+        "To read a changed config without a restart send the node SIGHUP: log level, rate\n"
+        "limits and the other keys that docs/configuration.md marks take effect at once.\n"
+        "\n"
+        "Examples:\n"
+        "  kvs restart node1\n"
+        "  kill -HUP \"$(head -n 1 ~/.kvs/pids/node1.pid)\"    # only read the config again\n",
 };

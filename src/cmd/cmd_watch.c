@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `kvs watch`: what changes, as it changes.
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +13,7 @@
 #include "cmd/style.h"
 #include "codec/json.h"
 
-enum { LINE_SIZE_MAX = 128 << 20, LOOK_EVERY_MS = 1000 };
+enum { LINE_SIZE_MAX = 128 << 20, LOOK_EVERY_MS = 250 };
 
 struct watch {
     const struct kvs_args *args;
@@ -104,6 +106,40 @@ static void say_trouble(struct watch *watch, const struct kvs_client_error *erro
     watch->troubled = error->message[0] != 0;
 }
 
+// On a terminal Ctrl-C is held back for a moment, to say where to go on.
+static void hold_ctrl_c(const struct watch *watch)
+{
+    sigset_t set;
+    (void)sigemptyset(&set); // cannot fail
+    (void)sigaddset(&set, SIGINT);
+    if (watch->output == KVS_CMD_OUTPUT_HUMAN)
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+// After Ctrl-C: says how to go on, and lets it have its way.
+static void let_ctrl_c_end(const struct watch *watch)
+{
+    sigset_t set;
+    if (watch->output != KVS_CMD_OUTPUT_HUMAN || sigpending(&set) != 0 ||
+        sigismember(&set, SIGINT) != 1)
+        return;
+    fprintf(stderr, "\nto go on here: kvs watch%s%s --since %" PRIu64 "\n",
+            watch->args->operand_count > 0 ? " " : "",
+            watch->args->operand_count > 0 ? watch->args->operands[0] : "",
+            kvs_client_feed_since(watch->feed));
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL); // does not return, unless it is ignored
+}
+
+// Nobody reads on: `kvs watch | head` ends when head has, not with the change after that.
+static void end_with_reader(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    if (poll(&output, 1, 0) > 0 && (output.revents & POLLERR))
+        (void)raise(SIGPIPE);
+}
+
 static int follow(struct watch *watch)
 {
     for (uint64_t count = 0;;) {
@@ -114,7 +150,10 @@ static int follow(struct watch *watch)
             left = 0;
         enum kvs_client_code code = kvs_client_feed_next(
             watch->feed, left < LOOK_EVERY_MS ? left : LOOK_EVERY_MS, &change, &error);
+        hold_ctrl_c(watch); // only now: finding the node may take its time
         if (code == KVS_CLIENT_TIMEOUT && left > 0) {
+            let_ctrl_c_end(watch);
+            end_with_reader();
             say_trouble(watch, &error);
             continue;
         }
@@ -129,6 +168,7 @@ static int follow(struct watch *watch)
         int printed = print_change(watch, &change);
         if (printed != KVS_EXIT_OK)
             return printed;
+        let_ctrl_c_end(watch);
         if (++count == watch->count_max)
             return KVS_EXIT_OK;
     }
@@ -203,7 +243,7 @@ const struct kvs_command_body kvs_cmd_watch = {
         "key,\n"
         "divided by tabs; with --json the change as the node tells it. When the connection breaks\n"
         "it reconnects and goes on behind the last change, without a gap. Sequence numbers are a\n"
-        "node's own. Ends with Ctrl-C, --count or --for.\n"
+        "node's own. Ends with --count, --for or Ctrl-C, which on a terminal says how to go on.\n"
         "Exit code 10 when the node no longer keeps the changes after --since.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"

@@ -4,6 +4,7 @@
 #include "cmd/cmd.h"
 
 #include <fcntl.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,8 +52,37 @@ int kvs_cmd_usage_error(const struct kvs_command *command, const char *format, .
     return KVS_EXIT_USAGE;
 }
 
+// What others call it.
+static const char *other_word(const char *word)
+{
+    static const struct {
+        const char *theirs;
+        const char *ours;
+    } words[] = {
+        {"set", "put"},          {"write", "put"},       {"read", "get"},
+        {"cat", "get"},          {"show", "get"},        {"ttl", "get"},
+        {"list", "ls"},          {"keys", "ls"},         {"find", "ls --find"},
+        {"search", "ls --find"}, {"grep", "ls --find"},  {"del", "delete"},
+        {"rm", "delete"},        {"remove", "delete"},   {"edit", "patch"},
+        {"undo", "restore"},     {"revert", "restore"},  {"log", "history"},
+        {"dump", "export"},      {"load", "import"},     {"login", "token"},
+        {"logs", "status"},      {"ps", "status"},       {"ping", "health"},
+        {"nodes", "members"},    {"cluster", "members"}, {"join", "help start"},
+        {"run", "start"},        {"up", "start"},        {"down", "stop"},
+        {"acl", "metadata"},     {"chmod", "metadata"},  {"reload", "help restart"},
+    };
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(words); i++)
+        if (strcmp(words[i].theirs, word) == 0)
+            return words[i].ours;
+    return NULL;
+}
+
 int kvs_command_unknown(const char *word)
 {
+    const char *other = other_word(word);
+    if (other)
+        return kvs_cmd_usage_error(NULL, "unknown command '%s': did you mean 'kvs %s'?", word,
+                                   other);
     struct kvs_suggest suggest;
     kvs_suggest_init(&suggest, kvs_slice_from_str(word));
     for (const struct kvs_command *command = kvs_commands; command->name; command++)
@@ -129,6 +159,7 @@ int kvs_cmd_main(int argc, char **argv)
 {
     if (!open_standard_streams())
         return KVS_EXIT_FAILED;
+    (void)setlocale(LC_CTYPE, "C.UTF-8"); // for the widths of characters; without it all count 1
     int code = dispatch(argc, argv);
     // A full disk or a closed pipe must not look like success.
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == KVS_EXIT_OK) {

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <time.h>
+#include <wchar.h>
 
 #include "base/utf8.h"
 #include "cmd/style.h"
@@ -132,11 +133,13 @@ void kvs_show_start(struct kvs_buf *out, struct kvs_slice text, size_t columns)
     kvs_show_text(&safe, kvs_slice(text.data, source));
     size_t width = 0;
     size_t kept = 0; // bytes of what fits beside the "…"
-    for (size_t i = 0; i < safe.size; i++) {
-        if (((uint8_t)safe.data[i] & 0xc0) == 0x80)
-            continue;
-        if (++width <= columns)
+    for (size_t i = 0, size; i < safe.size; i += size) {
+        if (!kvs_utf8_step(safe.data + i, safe.data + safe.size, &size))
+            continue; // cannot be: it was made above
+        int own = wcwidth((wchar_t)decode(safe.data + i, size));
+        if (width < columns) // room for the "…" is left in front of this character
             kept = i;
+        width += own >= 0 ? (size_t)own : 1;
     }
     if (width <= columns) {
         kvs_buf_append_slice(out, kvs_buf_slice(&safe));

@@ -3,14 +3,28 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <wchar.h>
 
 #include "base/assert.h"
 
 size_t kvs_table_width(const char *text)
 {
+    mbstate_t state = {0};
     size_t width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80; // counts first bytes of characters
+    for (const char *end = text + strlen(text); text < end;) {
+        wchar_t character;
+        size_t size = mbrtowc(&character, text, (size_t)(end - text), &state);
+        if (size == 0 || size > (size_t)(end - text)) {     // no UTF-8, or no locale that knows it
+            width += ((unsigned char)*text & 0xc0) != 0x80; // counts first bytes of characters
+            text++;
+            state = (mbstate_t){0};
+            continue;
+        }
+        int columns = wcwidth(character);
+        width += columns >= 0 ? (size_t)columns : 1;
+        text += size;
+    }
     return width;
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 
 import pytest
@@ -384,3 +385,127 @@ def test_stored_data_cannot_steer_a_terminal(on_terminal, node, prefix):
         seen = on_terminal(*arguments).out
         assert "\\u202e" in seen and "\\u009b31m" in seen
         assert not re.search("[\x7f\x80-\x9f\u202e]", seen)
+
+
+# ---- What a newcomer meets
+
+def test_ls_finds_a_text_in_names_and_values(kvs, node, prefix):
+    for key, value in (("color", '"RED"'), ("x/deep", '{"color":1}'), ("y", "1")):
+        node.put(key_path(f"{prefix}/{key}"), value.encode())
+    assert kvs("ls", prefix, "--find", "Color").out.decode().splitlines() == [f"{prefix}/color", f"{prefix}/x/deep"]
+    assert kvs("ls", prefix, "--find", "red", "--values").out.decode() == f'{prefix}/color\t"RED"\n'
+    assert kvs("ls", prefix, "--find", "color", "--limit", "1").out.decode() == f"{prefix}/color\n"
+    assert kvs("ls", f"{prefix}/color", "--find", "red").out.decode() == f"{prefix}/color\n"
+    assert kvs("ls", prefix, "--find", "green").out == b""
+
+
+def test_ls_find_goes_through_all_pages(kvs, node, prefix):
+    operations = [{"op": "put", "path": f"{prefix}/{n:04}", "data": n} for n in range(1200)]
+    for start in (0, 600):
+        assert node.post("/kv_batch", json.dumps(operations[start:start + 600]).encode()).status == 200
+    found = kvs("ls", prefix, "--find", "/11", "--limit", "101").out.decode().splitlines()
+    assert found == [f"{prefix}/{n}" for n in range(1100, 1200)]
+
+
+def test_what_is_left_of_a_ttl_is_shown(kvs, on_terminal, prefix):
+    assert kvs("put", prefix, "1", "--ttl", "1h").code == 0
+    record = json.loads(kvs("get", prefix, "--json").out)
+    assert record["timestamp"] < record["expires_timestamp"] <= record["timestamp"] + 3600_000 + 60_000
+    assert re.search(r"^expires  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, in (1h|\d+m)", on_terminal("get", prefix).out, re.M)
+    assert kvs("patch", prefix, "{}", "--ttl", "0").code == 0
+    assert "expires_timestamp" not in json.loads(kvs("get", prefix, "--json").out)
+    assert "expires" not in on_terminal("get", prefix).out
+    assert kvs("get", prefix).out == b"{}\n"
+
+
+def test_wide_keys_do_not_push_values_out_of_line(on_terminal, node):
+    prefix = f"wide{os.getpid()}"  # short: keys of more than 48 columns are not aligned
+    for key in ("ab", "\u65e5\u672c", "\U0001f600", "e\u0301"):
+        node.put(key_path(f"{prefix}/{key}"), b"1")
+    columns = set()
+    for line in on_terminal("ls", "--values", prefix).out.splitlines():
+        start = line[:line.rindex("1")]
+        columns.add(sum(2 if ord(c) > 0x2e80 else 0 if c == "\u0301" else 1 for c in start))
+    assert len(columns) == 1
+
+
+@pytest.mark.parametrize("word,ours", [("set", "put"), ("rm", "delete"), ("list", "ls"), ("find", "ls --find"),
+                                       ("undo", "restore"), ("keys", "ls")])
+def test_the_word_of_another_tool_is_answered_with_ours(kvs, word, ours):
+    result = kvs(word, "a")
+    assert result.code == 2 and f"did you mean 'kvs {ours}'?" in result.err
+    assert kvs("help", ours.split()[0]).code == 0
+
+
+def test_a_negative_value_is_told_where_it_belongs(kvs, prefix):
+    result = kvs("put", prefix, "-5")
+    assert result.code == 2 and "'-- -5'" in result.err
+
+
+def test_restore_recursive_undoes_deletions_and_nothing_else(kvs, node, prefix):
+    for key in ("a", "b/c", "kept", "again"):
+        node.put(key_path(f"{prefix}/{key}"), f'"{key}"'.encode())
+    node.put(key_path(f"{prefix}2"), b"1")
+    for key in ("a", "b/c", "again"):
+        assert node.delete(key_path(f"{prefix}/{key}")).status == 204
+    assert node.delete(key_path(f"{prefix}2")).status == 204
+    node.put(key_path(f"{prefix}/again"), b'"new"')
+    expected = [f"{prefix}/a", f"{prefix}/b/c"]
+    assert kvs("restore", "-r", prefix, "--dry-run").out.decode().splitlines() == expected
+    assert kvs("ls", prefix, "--all").out.decode().splitlines() == [f"{prefix}/again", f"{prefix}/kept"]
+    done = kvs("restore", "-r", prefix, "--since", "10m", "--json")
+    assert done.code == 0
+    for line, key in zip(done.out.decode().splitlines(), expected, strict=True):
+        result = json.loads(line)
+        assert result["path"] == key and UUID.fullmatch(result["uuid"])
+        assert node.get(key_path(key)).json()["uuid"] == result["uuid"]
+    assert kvs("get", f"{prefix}/a").out == b'"a"\n'
+    assert kvs("get", f"{prefix}/again").out == b'"new"\n'
+    assert kvs("get", f"{prefix}2").code == 4
+    nothing = kvs("restore", "-r", prefix)
+    assert nothing.code == 4 and "nothing that was deleted" in nothing.err
+
+
+def test_restore_recursive_leaves_alone_what_has_expired(kvs, node, prefix):
+    node.put(key_path(f"{prefix}/a"), b"1")
+    node.delete(key_path(f"{prefix}/a"))
+    assert kvs("put", f"{prefix}/b", "1", "--ttl", "1ms").code == 0
+    wait_until(lambda: kvs("get", f"{prefix}/b").code == 4, "b to expire")
+    result = kvs("restore", "-r", prefix)
+    assert result.code == 0 and result.out.decode() == f"{prefix}/a\n"  # what has expired is no deletion
+
+
+@pytest.mark.parametrize("arguments", [["-r", "a", "--rev", "2"], ["-r", "a", "--if-match", "*"], ["a", "--since", "1h"],
+                                       ["a", "--dry-run"], ["-r", "/"], ["-r", "a", "--since", "x"], ["-r", "a", "--since", "0"]])
+def test_wrong_use_of_restore_recursive_is_exit_2(kvs, arguments):
+    assert kvs("restore", *arguments).code == 2
+
+
+
+def test_watch_on_a_terminal_says_after_ctrl_c_how_to_go_on(node, prefix, tmp_path):
+    master, slave = pty.openpty()
+    env = {**clean_environment(tmp_path), "KVS_URL": node.url, "TERM": "dumb"}
+    with subprocess.Popen([binary(), "watch", f"{prefix}/", "--since", "0"], stdin=slave, stdout=slave,
+                          stderr=subprocess.PIPE, env=env, cwd=tmp_path) as process:
+        os.close(slave)
+        node.put(key_path(f"{prefix}/a"), b"1")
+        seen = b""
+        while f"{prefix}/a".encode() not in seen:
+            seen += os.read(master, 65536)
+        process.send_signal(signal.SIGINT)
+        err = process.stderr.read().decode()
+        assert process.wait(timeout=60) == -signal.SIGINT
+    os.close(master)
+    since = re.search(rf"kvs watch {re.escape(prefix)}/ --since (\d+)\n", err)[1]
+    changes = node.get(f"/changes?since={since}&prefix={prefix}/").json()["changes"]
+    assert changes == []
+
+
+def test_watch_ends_with_its_reader(node, prefix, tmp_path):
+    node.put(key_path(f"{prefix}/a"), b"1")
+    env = {**clean_environment(tmp_path), "KVS_URL": node.url}
+    with subprocess.Popen([binary(), "watch", f"{prefix}/", "--since", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          env=env, cwd=tmp_path) as process:
+        assert process.stdout.readline().endswith(f"{prefix}/a\n".encode())
+        process.stdout.close()
+        assert process.wait(timeout=60) == -signal.SIGPIPE
