@@ -254,11 +254,37 @@ int kvs_cmd_client_error(const struct kvs_client_error *error)
         hint = hint_unreachable(error->message);
     else if (error->code == KVS_CLIENT_UNAUTHORIZED)
         hint = " (--token-file or KVS_TOKEN gives it; 'kvs token create CONFIG' makes one)";
+    else if (error->code == KVS_CLIENT_INVALID && strstr(error->message, "begins with a slash"))
+        hint = ": write it without"; // libkvs's own words
     if (error->http_status >= 500 && error->request_id[0])
         kvs_cmd_error("%s (request %s)", error->message, error->request_id);
     else
         kvs_cmd_error("%s%s", error->message, hint);
     return kvs_cmd_exit_code(error->code);
+}
+
+bool kvs_cmd_is_prefix(struct kvs_client *client, const char *key)
+{
+    KVS_CLEANUP(kvs_freep) char *prefix = NULL;
+    if (asprintf(&prefix, "%s/", key) < 0) {
+        prefix = NULL;
+        return false;
+    }
+    const struct kvs_client_list_options options = {.prefix = prefix, .limit = 1};
+    struct kvs_client_listing page;
+    if (kvs_client_list(client, &options, &page, NULL) != KVS_CLIENT_OK)
+        return false;
+    bool found = page.entry_count > 0;
+    kvs_client_listing_done(&page);
+    return found;
+}
+
+int kvs_cmd_check_prefix(const struct kvs_args *args, const char *prefix)
+{
+    if (prefix[0] != '/')
+        return KVS_EXIT_OK;
+    return kvs_cmd_usage_error(args->command, "no key begins with a slash: write '%s' without",
+                               prefix);
 }
 
 int kvs_cmd_print(const struct kvs_buf *out)

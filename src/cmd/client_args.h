@@ -57,6 +57,12 @@ int kvs_cmd_client_error(const struct kvs_client_error *error);
 // Appends a whole file ("-": stdin) to `out`. KVS_EXIT_OK, or another code after saying why.
 int kvs_cmd_read_file(const char *path, struct kvs_buf *out);
 
+// After KVS_CLIENT_NOT_FOUND: whether keys lie under `key`, so that it was a prefix that was meant.
+bool kvs_cmd_is_prefix(struct kvs_client *client, const char *key);
+
+// Refuses a prefix that begins with a slash: no key does, so nothing would ever be found there.
+int kvs_cmd_check_prefix(const struct kvs_args *args, const char *prefix);
+
 // Writes it to stdout; KVS_EXIT_OK, or KVS_EXIT_FAILED (said on stderr) when `out` has an error.
 int kvs_cmd_print(const struct kvs_buf *out);
 

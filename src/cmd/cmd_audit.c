@@ -230,6 +230,24 @@ static int run_roots(const struct kvs_args *args)
 
 // ---- The command
 
+// An option that the action does not know would be thought to have worked.
+static int check_options(const struct kvs_args *args, const char *action)
+{
+    static const struct {
+        const char *option;
+        const char *actions;
+    } known[] = {
+        {"since", "show"},      {"action", "show"},       {"user", "show"},  {"limit", "show"},
+        {"output", "export"},   {"from", "export prove"}, {"key", "verify"}, {"root", "verify"},
+        {"key-file", "verify"}, {"proof", "verify"},
+    };
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(known); i++)
+        if (kvs_args_flag(args, known[i].option) && !strstr(known[i].actions, action))
+            return kvs_cmd_usage_error(args->command, "--%s is not for %s", known[i].option,
+                                       action);
+    return KVS_EXIT_OK;
+}
+
 static int run_audit(const struct kvs_args *args)
 {
     static const struct {
@@ -243,8 +261,10 @@ static int run_audit(const struct kvs_args *args)
         {"roots", run_roots},
     };
     for (size_t i = 0; i < KVS_ARRAY_SIZE(actions); i++)
-        if (strcmp(args->operands[0], actions[i].name) == 0)
-            return actions[i].run(args);
+        if (strcmp(args->operands[0], actions[i].name) == 0) {
+            int code = check_options(args, actions[i].name);
+            return code == KVS_EXIT_OK ? actions[i].run(args) : code;
+        }
     return kvs_cmd_usage_error(
         args->command, "'%s' is none of show, verify, prove, export and roots", args->operands[0]);
 }

@@ -38,10 +38,13 @@ static int show(const struct kvs_args *args)
 static int delete_record(const struct kvs_args *args, struct kvs_client *client)
 {
     struct kvs_client_error error;
-    if (kvs_client_delete(client, args->operands[0], kvs_args_value(args, "if-match"), &error) ==
-        KVS_CLIENT_OK)
+    const char *key = args->operands[0];
+    if (kvs_client_delete(client, key, kvs_args_value(args, "if-match"), &error) == KVS_CLIENT_OK)
         return show(args);
-    return kvs_cmd_client_error(&error);
+    int code = kvs_cmd_client_error(&error);
+    if (error.code == KVS_CLIENT_NOT_FOUND && kvs_cmd_is_prefix(client, key))
+        kvs_cmd_error("there are keys under it: 'kvs delete -r %s' deletes them", key);
+    return code;
 }
 
 // ---- A subtree

@@ -146,6 +146,8 @@ static int run_get(const struct kvs_args *args)
         kvs_client_record_done(&record);
     } else {
         code = kvs_cmd_client_error(&error);
+        if (got == KVS_CLIENT_NOT_FOUND && revision == 0 && kvs_cmd_is_prefix(client, key))
+            kvs_cmd_error("there are keys under it: 'kvs ls %s' lists them", key);
     }
     kvs_client_free(client);
     return code;

@@ -240,7 +240,9 @@ static int run_ls(const struct kvs_args *args)
     if (limit_text && (!kvs_slice_to_u64(kvs_slice_from_str(limit_text), &limit) || limit == 0))
         return kvs_cmd_usage_error(args->command, "--limit '%s' is no number above 0", limit_text);
     struct kvs_client *client = NULL;
-    int code = kvs_cmd_client_open(args, &client);
+    int code = kvs_cmd_check_prefix(args, args->operand_count > 0 ? args->operands[0] : "");
+    if (code == KVS_EXIT_OK)
+        code = kvs_cmd_client_open(args, &client);
     if (code == KVS_EXIT_OK)
         code = list_word(args, client, limit);
     kvs_client_free(client);

@@ -79,6 +79,8 @@ static int run_restore(const struct kvs_args *args)
     int code = check_options(args, data_dir != NULL);
     if (code != KVS_EXIT_OK)
         return code;
+    if (!data_dir && kvs_args_flag(args, "recursive"))
+        return kvs_cmd_restore_tree(args);
     struct stat status;
     bool is_file = args->operands[0][0] == '/' || // no key begins so
                    (strchr(args->operands[0], '/') && stat(args->operands[0], &status) == 0 &&
@@ -87,10 +89,7 @@ static int run_restore(const struct kvs_args *args)
         return kvs_cmd_usage_error(args->command,
                                    "'%s' is a file: to restore a backup, say --data-dir DIR",
                                    args->operands[0]);
-    if (data_dir)
-        return restore_backup(args, data_dir);
-    return kvs_args_flag(args, "recursive") ? kvs_cmd_restore_tree(args)
-                                            : kvs_cmd_restore_key(args);
+    return data_dir ? restore_backup(args, data_dir) : kvs_cmd_restore_key(args);
 }
 
 static const struct kvs_cmd_option restore_options[] = {

@@ -202,13 +202,11 @@ static const struct kvs_cmd_option restart_options[] = {
 const struct kvs_command_body kvs_cmd_restart = {
     .run = run_restart,
     .options = restart_options,
-    .details =
-        "Stops those that run, all at once, then starts each.\n"
-        "\n"
-        "To read a changed config without a restart send the node SIGHUP: log level, rate\n"
-        "limits and the other keys that docs/configuration.md marks take effect at once.\n"
-        "\n"
-        "Examples:\n"
-        "  kvs restart node1\n"
-        "  kill -HUP \"$(head -n 1 ~/.kvs/pids/node1.pid)\"    # only read the config again\n",
+    .details = "Stops those that run, all at once, then starts each.\n"
+               "\n"
+               "For log level, rate limits and the other keys that docs/configuration.md marks\n"
+               "'kvs reload' is enough.\n"
+               "\n"
+               "Example:\n"
+               "  kvs restart node1\n",
 };

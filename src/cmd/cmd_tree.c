@@ -163,9 +163,12 @@ static int run_tree(const struct kvs_args *args)
                   tree.depth_max == 0 || tree.depth_max > DEPTH_MAX))
         return kvs_cmd_usage_error(args->command, "--depth '%s' is no number from 1 to %d", depth,
                                    DEPTH_MAX);
-    int code = kvs_cmd_client_open(args, &tree.client);
+    const char *prefix = args->operand_count > 0 ? args->operands[0] : "";
+    int code = kvs_cmd_check_prefix(args, prefix);
     if (code == KVS_EXIT_OK)
-        code = draw(&tree, args->operand_count > 0 ? args->operands[0] : "");
+        code = kvs_cmd_client_open(args, &tree.client);
+    if (code == KVS_EXIT_OK)
+        code = draw(&tree, prefix);
     kvs_client_free(tree.client);
     kvs_buf_done(&tree.indent);
     return code;

@@ -207,7 +207,9 @@ static int run_watch(const struct kvs_args *args)
         .values = kvs_args_flag(args, "values"),
         .deadline_ms = INT64_MAX,
     };
-    int code = read_options(&watch, &options);
+    int code = kvs_cmd_check_prefix(args, options.prefix ? options.prefix : "");
+    if (code == KVS_EXIT_OK)
+        code = read_options(&watch, &options);
     if (code == KVS_EXIT_OK)
         code = kvs_cmd_client_open(args, &watch.client);
     if (code != KVS_EXIT_OK)

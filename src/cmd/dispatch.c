@@ -69,7 +69,7 @@ static const char *other_word(const char *word)
         {"logs", "status"},      {"ps", "status"},       {"ping", "health"},
         {"nodes", "members"},    {"cluster", "members"}, {"join", "help start"},
         {"run", "start"},        {"up", "start"},        {"down", "stop"},
-        {"acl", "metadata"},     {"chmod", "metadata"},  {"reload", "help restart"},
+        {"acl", "metadata"},     {"chmod", "metadata"},
     };
     for (size_t i = 0; i < KVS_ARRAY_SIZE(words); i++)
         if (strcmp(words[i].theirs, word) == 0)

@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "cmd/client_args.h"
-#include "cmd/progress.h"
 #include "cmd/show.h"
 #include "codec/http.h"
 #include "codec/json.h"
@@ -29,7 +28,6 @@ struct restore {
     const struct kvs_args *args;
     struct kvs_client *client;
     enum kvs_cmd_output output;
-    struct kvs_progress progress;
     char *prefix;     // with a slash at its end
     int64_t since_ms; // deletions before it stay
     bool dry_run;
@@ -51,7 +49,6 @@ static bool is_told_to_wait(enum kvs_client_code code, const struct kvs_client_e
 static int tell(struct restore *restore, const char *key, const struct kvs_client_version *version)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(LINE_MAX_SIZE);
-    kvs_progress_clear(&restore->progress);
     if (restore->output == KVS_CMD_OUTPUT_JSON) {
         kvs_buf_append_str(&out, "{\"path\":");
         kvs_json_write_string(&out, kvs_slice_from_str(key));
@@ -113,7 +110,6 @@ static int restore_key(struct restore *restore, const char *key, const char *uui
         restore->restored++;
         return tell(restore, key, &version);
     }
-    kvs_progress_clear(&restore->progress);
     if (code != KVS_CLIENT_NOT_FOUND && code != KVS_CLIENT_FORBIDDEN)
         return kvs_cmd_client_error(&error);
     restore->failed++;
@@ -194,7 +190,6 @@ static int read_page(struct restore *restore, const struct kvs_client_response *
     const struct kvs_json *change = code == KVS_EXIT_OK ? changes->child : NULL;
     for (; change && code == KVS_EXIT_OK; change = change->next) {
         code = handle_change(restore, change, &arena);
-        kvs_progress_update(&restore->progress, restore->restored, 0, 0);
     }
     kvs_arena_done(&arena);
     return code;
@@ -211,7 +206,6 @@ static int walk(struct restore *restore)
             code = read_page(restore, &answer, &since, &more);
         kvs_client_response_done(&answer);
     }
-    kvs_progress_clear(&restore->progress);
     return code;
 }
 
@@ -225,6 +219,9 @@ static int read_arguments(struct restore *restore)
         size--;
     if (size == 0)
         return kvs_cmd_usage_error(restore->args->command, "--recursive needs a prefix");
+    int code = kvs_cmd_check_prefix(restore->args, word);
+    if (code != KVS_EXIT_OK)
+        return code;
     if (since && (kvs_duration_parse(kvs_slice_from_str(since), &ns) < 0 || ns <= 0))
         return kvs_cmd_usage_error(restore->args->command, "--since '%s' is no age like 10m or 24h",
                                    since);
@@ -244,6 +241,9 @@ static int result(const struct restore *restore)
         kvs_cmd_error("%" PRIu64 " records could not be restored", restore->failed);
         return KVS_EXIT_PARTIAL;
     }
+    if (restore->output == KVS_CMD_OUTPUT_HUMAN && restore->restored > 0)
+        printf("%s %" PRIu64 " records under %s\n", restore->dry_run ? "would restore" : "restored",
+               restore->restored, restore->prefix);
     if (restore->restored == 0) {
         kvs_cmd_error("nothing that was deleted under %s%s can be restored", restore->prefix,
                       restore->since_ms ? " since then" : "");
@@ -263,7 +263,6 @@ int kvs_cmd_restore_tree(const struct kvs_args *args)
     if (code == KVS_EXIT_OK)
         code = kvs_cmd_client_open(args, &restore.client);
     if (code == KVS_EXIT_OK) {
-        kvs_progress_begin(&restore.progress, "restored", false);
         code = walk(&restore);
     }
     if (code == KVS_EXIT_OK)

@@ -236,6 +236,27 @@ def test_show_prints_entries(log, kvs):
     assert kvs(log, "show", "--action", "nothing").returncode == 2
 
 
+def test_show_of_a_key_shows_it_and_what_lies_under_it(make_node, kvs):
+    node = make_node()
+    for key in ("app", "app/a", "app2", "b", "app/b/c"):
+        node.put(f"/kv/{key}", b"1")
+
+    def shown(*arguments):
+        lines = kvs(node, "show", *arguments).stdout.decode().splitlines()
+        return [json.loads(line)["resource"] for line in lines]
+    assert shown("app") == shown("app/") == ["app/b/c", "app/a", "app"]
+    assert shown("app", "--limit", 2) == ["app/b/c", "app/a"]
+    assert shown("app", "--since", 1) == ["app/a", "app/b/c"]
+    assert shown("ap") == []
+
+
+@pytest.mark.parametrize("arguments", [["show", "--key", "k"], ["verify", "--limit", "1"], ["roots", "--since", "1"],
+                                       ["export", "--proof"], ["show", "--from", "1"]])
+def test_an_option_of_another_action_is_a_usage_error(log, kvs, arguments):
+    result = kvs(log, *arguments)
+    assert result.returncode == 2 and f"is not for {arguments[0]}".encode() in result.stderr
+
+
 def test_an_export_holds_and_every_damage_is_named(log, kvs, tmp_path):
     path = tmp_path / "export.jsonl"
     assert kvs(log, "export", "--output", path).returncode == 0

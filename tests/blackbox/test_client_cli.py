@@ -509,3 +509,18 @@ def test_watch_ends_with_its_reader(node, prefix, tmp_path):
         assert process.stdout.readline().endswith(f"{prefix}/a\n".encode())
         process.stdout.close()
         assert process.wait(timeout=60) == -signal.SIGPIPE
+
+
+@pytest.mark.parametrize("arguments", [["ls"], ["ls", "--find", "x"], ["tree"], ["watch", "--for", "1ms"], ["get"], ["delete"],
+                                       ["delete", "-r"], ["restore", "-r"], ["history"]])
+def test_a_slash_in_front_is_refused_where_it_would_find_nothing(kvs, arguments):
+    result = kvs(*arguments, "/app")
+    assert result.code == 2 and "begins with a slash" in result.err and "without" in result.err
+
+
+def test_a_prefix_taken_for_a_key_is_told_from_one(kvs, tree):
+    for command, meant in (("get", f"kvs ls {tree}"), ("delete", f"kvs delete -r {tree}")):
+        result = kvs(command, tree)
+        assert result.code == 4 and f"'{meant}'" in result.err
+        result = kvs(command, f"{tree}-not")
+        assert result.code == 4 and len(result.err.splitlines()) == 1

@@ -491,6 +491,24 @@ def test_sighup_applies_what_can_change_and_names_what_cannot(user):
     assert request["client"] == "127.0.0.1" and request["duration_ms"] > 0 and request["request_id"]
 
 
+def test_reload_checks_the_config_and_lets_the_node_read_it(user):
+    config = user.config(access_log="off")
+    not_running = user.run("reload", config)
+    assert not_running.returncode == 1 and "not running" in not_running.stderr
+    user.ok("start", config)
+    good = config.read_text()
+    config.write_text(good + "prot: 1\n")
+    wrong = user.run("reload", config)
+    assert wrong.returncode == 2 and "prot" in wrong.stderr and wrong.stdout == ""
+    config.write_text(good.replace("off", "all"))
+    assert user.ok("reload", "node1").stdout.startswith("node1: reads ")
+    user.wait_for_log("configuration reloaded")
+    (change,) = [line for line in user.log_lines() if line["msg"] == "setting changed"]
+    assert change["key"] == "access_log"
+    assert not [line for line in user.log_lines() if line["msg"].startswith("configuration not reloaded")]
+    assert user.status()["node1"]["state"] == "RUNNING"
+
+
 def test_sighup_with_an_error_in_the_config_changes_nothing(user):
     config = user.config(access_log="all")
     user.ok("start", config)
