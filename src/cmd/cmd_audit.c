@@ -275,7 +275,7 @@ static const struct kvs_cmd_option audit_options[] = {
     {"user", 0, "UUID", "show: of this user alone"},
     {"limit", 'n', "N", "show: at most N entries (the newest 50; with --since all)"},
     {"output", 'o', "FILE", "export: into FILE, mode 0600, instead of stdout"},
-    {"from", 0, "N", "export: begin with entry N. prove: that the first N are unchanged"},
+    {"from", 0, "N", "export: begin with entry N. prove: the first N are as they were"},
     {"key", 0, "KEY", "verify: the log's public key, as 'kvs audit roots' prints it"},
     {"root", 0, "SIZE:HASH", "verify: a root that is known from elsewhere"},
     {"key-file", 0, "FILE", "verify DIR: the node's key file (default: DIR/audit.key)"},

@@ -198,7 +198,7 @@ static int run_put(const struct kvs_args *args)
 
 static const struct kvs_cmd_option put_options[] = {
     {"string", 's', NULL, "Store the value as a JSON string, whatever it looks like"},
-    {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (default: the node's default_ttl)"},
+    {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version; '*': only over some version"},
     {"if-none-match", 0, NULL, "Only where nothing is"},
     {"nodes", 0, "N", "Wait until N nodes, this one included, have it on their disks"},

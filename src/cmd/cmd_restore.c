@@ -94,14 +94,13 @@ static int run_restore(const struct kvs_args *args)
 
 static const struct kvs_cmd_option restore_options[] = {
     {"rev", 0, "N", "Which version: 1 is the newest, 2 (the default) the one before"},
-    {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (default: the node's default_ttl)"},
+    {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version"},
     {"recursive", 'r', NULL, "Every record under KEY/ that was deleted and is not there again"},
     {"since", 's', "AGE", "With -r: what was deleted in the last 10m, 24h"},
     {"dry-run", 'n', NULL, "With -r: only say which"},
     {"data-dir", 'd', "DIR", "The folder to make; it must not exist, or be empty"},
-    {"as-new-writes", 0, NULL,
-     "Every value becomes a new write of now and wins over the cluster's"},
+    {"as-new-writes", 0, NULL, "Every value is a new write and wins over the cluster's"},
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };

@@ -122,7 +122,7 @@ static int run_stop(const struct kvs_args *args)
 }
 
 static const struct kvs_cmd_option stop_options[] = {
-    {"force", 'f', NULL, "Kill a node that has not ended in time; loses nothing acknowledged"},
+    {"force", 'f', NULL, "Kill what has not ended in time; nothing acknowledged is lost"},
     {"timeout", 't', "SECONDS", "How long to wait, 30 by default"},
     {0},
 };

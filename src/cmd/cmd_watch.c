@@ -227,7 +227,7 @@ static int run_watch(const struct kvs_args *args)
 }
 
 static const struct kvs_cmd_option watch_options[] = {
-    {"since", 's', "SEQ", "Changes after this one, 0 for all that are kept (default: from now on)"},
+    {"since", 's', "SEQ", "Changes behind this one, 0: from the first (from now on)"},
     {"values", 'v', NULL, "The values too, as they are by then"},
     {"count", 'n', "N", "End after N changes"},
     {"for", 0, "DURATION", "End after this time: 30s, 1h"},

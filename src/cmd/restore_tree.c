@@ -149,6 +149,18 @@ static int handle_change(struct restore *restore, const struct kvs_json *change,
     return timestamp_ms < restore->since_ms ? KVS_EXIT_OK : restore_key(restore, key, uuid);
 }
 
+// A node that has forgotten its first changes says up to which: its own words, for want of a member
+// in the problem document.
+static bool find_oldest_kept(const struct kvs_client_error *error, int64_t *ret_since)
+{
+    static const char words[] = "keeps the changes behind ";
+    const char *at = error->code == KVS_CLIENT_GONE ? strstr(error->message, words) : NULL;
+    if (!at)
+        return false;
+    *ret_since = strtoll(at + strlen(words), NULL, 10);
+    return *ret_since > 0;
+}
+
 static int fetch_page(struct restore *restore, int64_t since,
                       struct kvs_client_response *ret_answer)
 {
@@ -164,6 +176,8 @@ static int fetch_page(struct restore *restore, int64_t since,
         code = kvs_client_request(restore->client, "GET", target.data, NULL, NULL, 0, ret_answer,
                                   &error);
     while (is_told_to_wait(code, &error));
+    if (code != KVS_CLIENT_OK && since == 0 && find_oldest_kept(&error, &since))
+        return fetch_page(restore, since, ret_answer);
     return code == KVS_CLIENT_OK ? KVS_EXIT_OK : kvs_cmd_client_error(&error);
 }
 
@@ -188,9 +202,8 @@ static int read_page(struct restore *restore, const struct kvs_client_response *
     }
     *since = last;
     const struct kvs_json *change = code == KVS_EXIT_OK ? changes->child : NULL;
-    for (; change && code == KVS_EXIT_OK; change = change->next) {
+    for (; change && code == KVS_EXIT_OK; change = change->next)
         code = handle_change(restore, change, &arena);
-    }
     kvs_arena_done(&arena);
     return code;
 }
@@ -262,9 +275,8 @@ int kvs_cmd_restore_tree(const struct kvs_args *args)
     int code = read_arguments(&restore);
     if (code == KVS_EXIT_OK)
         code = kvs_cmd_client_open(args, &restore.client);
-    if (code == KVS_EXIT_OK) {
+    if (code == KVS_EXIT_OK)
         code = walk(&restore);
-    }
     if (code == KVS_EXIT_OK)
         code = result(&restore);
     kvs_client_free(restore.client);

@@ -6,9 +6,11 @@ import pty
 import re
 import signal
 import subprocess
+import uuid
 
 import pytest
 
+from kvsfake import FakeNode
 from kvsnode import Connection, binary, clean_environment, key_path, wait_until
 
 NOBODY = "http://127.0.0.1:1"  # where nothing listens
@@ -524,3 +526,32 @@ def test_a_prefix_taken_for_a_key_is_told_from_one(kvs, tree):
         assert result.code == 4 and f"'{meant}'" in result.err
         result = kvs(command, f"{tree}-not")
         assert result.code == 4 and len(result.err.splitlines()) == 1
+
+
+def test_restore_recursive_begins_with_the_oldest_change_that_is_kept(kvs):
+    deletion, restored = str(uuid.uuid4()), str(uuid.uuid4())
+    posted = []
+
+    def get(handler, path, query, _body):
+        if path != "/changes":
+            handler.answer(200, [{"revision": 1, "uuid": deletion, "timestamp": 5, "data": None, "deleted": True},
+                                 {"revision": 2, "uuid": str(uuid.uuid4()), "timestamp": 4, "data": 1}])
+        elif int(query["since"]) < 7:
+            handler.problem(410, "This node keeps the changes behind 7 up to 9. Begin anew: …")
+        else:
+            handler.answer(200, {"changes": [{"seq": 8, "path": "app/a", "uuid": deletion, "timestamp": 5, "deleted": True}],
+                                 "last_seq": 9, "more": False})
+
+    def post(handler, path, _query, _body):
+        posted.append(path)
+        handler.answer(200, {"uuid": restored, "timestamp": 6})
+    with FakeNode() as old:
+        old.route_get, old.route_post = get, post
+        result = kvs("restore", "-r", "app", url=old.url)
+    assert result.code == 0 and result.out == b"app/a\n", result
+    assert posted == ["/api/data/app/a/history/2/restore"]
+
+
+def test_the_node_says_which_changes_it_keeps_in_the_words_that_are_looked_for(node):
+    told = node.get("/changes?since=999999999")
+    assert told.status == 410 and "keeps the changes behind 0 up to " in told.json()["detail"]

@@ -2,7 +2,9 @@
 #include "tests/unit/test.h"
 
 #include "cmd/show.h"
+#include "cmd/table.h"
 
+#include <locale.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -87,6 +89,28 @@ static void a_start_is_cut_at_its_columns(void **state)
     }
 }
 
+static void wide_characters_take_two_columns_and_combining_ones_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t width;
+    } cases[] = {
+        {"", 0},           {"ab", 2},      {"\u00e4", 1}, {"\u65e5\u672c", 4},
+        {"\U0001f600", 2}, {"e\u0301", 1}, {"\xff", 1},
+    };
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++)
+        assert_int_equal(kvs_table_width(cases[i].text), cases[i].width);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(1000);
+    kvs_show_start(&out, kvs_slice_from_str("\u65e5\u672c\u8a9e"), 5);
+    kvs_buf_append_str(&out, "|");
+    kvs_show_start(&out, kvs_slice_from_str("\u65e5\u672c\u8a9e"), 6);
+    kvs_buf_append_char(&out, 0);
+    assert_string_equal(out.data, "\u65e5\u672c\u2026|\u65e5\u672c\u8a9e");
+    (void)setlocale(LC_CTYPE, "C");
+}
+
 static void time_is_local(void **state)
 {
     (void)state;
@@ -107,6 +131,7 @@ int main(void)
         cmocka_unit_test(json_is_indented_and_nothing_else_changes),
         cmocka_unit_test(json_tokens_are_coloured_whole_and_only_if_wanted),
         cmocka_unit_test(a_start_is_cut_at_its_columns),
+        cmocka_unit_test(wide_characters_take_two_columns_and_combining_ones_none),
         cmocka_unit_test(time_is_local),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
