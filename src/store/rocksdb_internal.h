@@ -59,6 +59,8 @@ KVS_MUST_CHECK int kvs_rocksdb_error(char *text, struct kvs_message *ret_message
 void kvs_rocksdb_settings_init(struct kvs_rocksdb_settings *settings,
                                const struct kvs_store_options *options);
 void kvs_rocksdb_settings_done(struct kvs_rocksdb_settings *settings);
+// Of such a family no range may be deleted: RocksDB would end the process.
+bool kvs_rocksdb_has_hints(enum kvs_family family);
 
 // ---- rocksdb_filter.c
 
@@ -88,6 +90,23 @@ int kvs_rocksdb_flush(struct kvs_store *store);
 int kvs_rocksdb_compact(struct kvs_store *store, enum kvs_family family);
 int kvs_rocksdb_stats(struct kvs_store *store, struct kvs_store_stats *ret_stats);
 int kvs_rocksdb_flush_all(struct kvs_rocksdb *rocksdb); // the caller is inside the gate
+
+// ---- rocksdb_batch.c
+
+struct kvs_store_batch *kvs_rocksdb_batch_new(struct kvs_store *store);
+void kvs_rocksdb_batch_free(struct kvs_store_batch *batch);
+void kvs_rocksdb_batch_clear(struct kvs_store_batch *batch);
+void kvs_rocksdb_batch_put(struct kvs_store_batch *batch, enum kvs_family family,
+                           struct kvs_slice key, struct kvs_slice value);
+void kvs_rocksdb_batch_delete(struct kvs_store_batch *batch, enum kvs_family family,
+                              struct kvs_slice key);
+void kvs_rocksdb_batch_delete_range(struct kvs_store_batch *batch, enum kvs_family family,
+                                    struct kvs_slice first, struct kvs_slice end);
+// Why the batch is incomplete: KVS_ERR_NOMEM, KVS_ERR_TOO_LARGE; 0.
+int kvs_rocksdb_batch_error(const struct kvs_store_batch *batch);
+// The caller is inside the gate, and the batch has no error. An error is the database's.
+KVS_MUST_CHECK int kvs_rocksdb_batch_write(struct kvs_store_batch *batch,
+                                           const rocksdb_writeoptions_t *options);
 
 // ---- rocksdb_engine.c
 

@@ -32,6 +32,11 @@ static const enum shape shapes[KVS_FAMILY_COUNT] = {
     [KVS_FAMILY_AUDIT] = APPENDED,
 };
 
+bool kvs_rocksdb_has_hints(enum kvs_family family)
+{
+    return shapes[family] == RANDOM; // elsewhere the next entry goes where the last one went
+}
+
 // ---- The database
 
 static void tune_database(rocksdb_options_t *database, rocksdb_env_t *env)
@@ -109,6 +114,25 @@ static void tune_compression(rocksdb_options_t *family, const struct kvs_store_o
                                                        options->compression_level, 0, 0, 1);
 }
 
+// Lets an entry be put into the skip list from where the one before was put, however far that is,
+// which with groups in key order (rocksdb_batch.c) halves the work. RocksDB keeps a place for each
+// prefix; ours is the empty one, of all keys. C knows this option by its name alone. Never where
+// ranges are deleted: 7.8 keeps those in a skip list of their own and mixes up the places.
+static rocksdb_options_t *with_insert_hints(rocksdb_options_t *family)
+{
+    rocksdb_options_t *hinted = rocksdb_options_create();
+    char *text = NULL;
+    rocksdb_get_options_from_string(
+        family, "memtable_insert_with_hint_prefix_extractor=rocksdb.CappedPrefix.0", hinted, &text);
+    if (text) { // a RocksDB without it is only slower
+        rocksdb_free(text);
+        rocksdb_options_destroy(hinted);
+        return family;
+    }
+    rocksdb_options_destroy(family);
+    return hinted;
+}
+
 static void tune_family(rocksdb_options_t *family, enum shape shape,
                         const struct kvs_store_options *options, rocksdb_cache_t *cache)
 {
@@ -169,6 +193,8 @@ void kvs_rocksdb_settings_init(struct kvs_rocksdb_settings *settings,
     tune_database(settings->database, settings->env);
     for (int i = 0; i < KVS_FAMILY_COUNT; i++) {
         settings->families[i] = rocksdb_options_create();
+        if (kvs_rocksdb_has_hints((enum kvs_family)i))
+            settings->families[i] = with_insert_hints(settings->families[i]);
         tune_family(settings->families[i], shapes[i], options, settings->cache);
         struct kvs_rocksdb_filter *filter = &settings->filters[i];
         filter->filter = options->filters[i];

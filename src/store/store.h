@@ -141,7 +141,7 @@ void kvs_store_batch_put(struct kvs_store_batch *batch, enum kvs_family family,
                          struct kvs_slice key, struct kvs_slice value);
 void kvs_store_batch_delete(struct kvs_store_batch *batch, enum kvs_family family,
                             struct kvs_slice key);
-// [first, end)
+// [first, end); not in DATA and SYSTEM
 void kvs_store_batch_delete_range(struct kvs_store_batch *batch, enum kvs_family family,
                                   struct kvs_slice first, struct kvs_slice end);
 

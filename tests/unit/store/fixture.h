@@ -101,7 +101,7 @@ static inline void put(struct fixture *f, enum kvs_family family, struct kvs_sli
 static inline int get(struct fixture *f, enum kvs_family family, struct kvs_slice key,
                       enum kvs_read_mode mode, struct kvs_buf *ret_value)
 {
-    *ret_value = KVS_BUF_INIT(1 << 20);
+    *ret_value = KVS_BUF_INIT(8 << 20);
     return kvs_store_get(f->store, family, key, mode, ret_value);
 }
 

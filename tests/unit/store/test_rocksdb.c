@@ -65,6 +65,107 @@ static void a_batch_is_applied_in_order(void **state)
     assert_stored(f, DATA, K("c"), "");
 }
 
+// Whatever order the engine takes them in, each key ends with what was said of it last.
+static void a_large_batch_keeps_the_order_of_each_key(void **state)
+{
+    enum { KEYS = 1009, ROUNDS = 3, STEP = 619 }; // a step that visits every key once
+    struct fixture *f = *state;
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->store);
+    char key[32];
+    for (int n = 0; n < KEYS * ROUNDS; n++) {
+        int number = n * STEP % KEYS;
+        struct kvs_slice name =
+            kvs_slice(key, (size_t)snprintf(key, sizeof(key), "app/%0*d", number % 7 + 1, number));
+        struct kvs_slice value = n < KEYS ? K("first") : n < 2 * KEYS ? K("second") : K("third");
+        if (number % 3 == 0 && n >= 2 * KEYS)
+            kvs_store_batch_delete(batch, DATA, name);
+        else
+            kvs_store_batch_put(batch, DATA, name, value);
+    }
+    assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+    for (int number = 0; number < KEYS; number++) {
+        struct kvs_slice name =
+            kvs_slice(key, (size_t)snprintf(key, sizeof(key), "app/%0*d", number % 7 + 1, number));
+        if (number % 3 == 0)
+            assert_not_stored(f, DATA, name);
+        else
+            assert_stored(f, DATA, name, "third");
+    }
+}
+
+static void a_deleted_range_spares_what_is_put_after_it(void **state)
+{
+    struct fixture *f = *state;
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->store);
+    kvs_store_batch_put(batch, KVS_FAMILY_LOG, K("3"), K("before"));
+    kvs_store_batch_put(batch, KVS_FAMILY_LOG, K("1"), K("before"));
+    kvs_store_batch_delete_range(batch, KVS_FAMILY_LOG, K("1"), K("9"));
+    kvs_store_batch_put(batch, KVS_FAMILY_LOG, K("4"), K("after"));
+    kvs_store_batch_put(batch, KVS_FAMILY_LOG, K("1"), K("after"));
+    assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_SYNC), 0);
+    kvs_store_batch_clear(batch);
+    assert_stored(f, KVS_FAMILY_LOG, K("1"), "after");
+    assert_not_stored(f, KVS_FAMILY_LOG, K("3"));
+    assert_stored(f, KVS_FAMILY_LOG, K("4"), "after");
+    // The next batch knows nothing of the range.
+    kvs_store_batch_put(batch, KVS_FAMILY_LOG, K("8"), K("x"));
+    kvs_store_batch_put(batch, KVS_FAMILY_LOG, K("2"), K("x"));
+    assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_SYNC), 0);
+    kvs_store_batch_free(batch);
+    assert_stored(f, KVS_FAMILY_LOG, K("1"), "after");
+    assert_stored(f, KVS_FAMILY_LOG, K("2"), "x");
+    assert_stored(f, KVS_FAMILY_LOG, K("8"), "x");
+}
+
+// Keys that sort by their length, and by what looks like the zeros of a shorter one.
+static void keys_that_begin_alike_are_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    const struct kvs_slice keys[] = {K("k\0\0\0\0\0\0\0\0\0"),
+                                     K("kab\xff"),
+                                     K("k"),
+                                     K("k\0"),
+                                     K("kab"),
+                                     K("k\xff"),
+                                     K("k"),
+                                     K("ka")};
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->store);
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(keys); i++)
+        kvs_store_batch_put(batch, KVS_FAMILY_META, keys[i], kvs_slice("abcdefgh" + i, 1));
+    assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+    assert_stored(f, KVS_FAMILY_META, keys[0], "a");
+    assert_stored(f, KVS_FAMILY_META, keys[1], "b");
+    assert_stored(f, KVS_FAMILY_META, K("k"), "g");
+    assert_stored(f, KVS_FAMILY_META, keys[3], "d");
+    assert_stored(f, KVS_FAMILY_META, keys[4], "e");
+    assert_stored(f, KVS_FAMILY_META, keys[5], "f");
+    assert_stored(f, KVS_FAMILY_META, keys[7], "h");
+}
+
+static void a_batch_of_many_megabytes_can_be_followed_by_another(void **state)
+{
+    struct fixture *f = *state;
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->store);
+    char *large = malloc(6 << 20);
+    memset(large, 'x', 6 << 20);
+    kvs_store_batch_put(batch, DATA, K("b"), kvs_slice(large, 6 << 20));
+    kvs_store_batch_put(batch, DATA, K("a"), K("1"));
+    assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_clear(batch);
+    kvs_store_batch_put(batch, DATA, K("c"), K("3"));
+    assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+    free(large);
+    struct kvs_buf value;
+    assert_int_equal(get(f, DATA, K("b"), KVS_READ_DISK, &value), 0);
+    assert_int_equal(value.size, 6 << 20);
+    kvs_buf_done(&value);
+    assert_stored(f, DATA, K("a"), "1");
+    assert_stored(f, DATA, K("c"), "3");
+}
+
 static void a_cleared_batch_holds_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -507,6 +608,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_with_store(every_family_has_its_own_keys),
         test_with_store(a_batch_is_applied_in_order),
+        test_with_store(a_large_batch_keeps_the_order_of_each_key),
+        test_with_store(a_deleted_range_spares_what_is_put_after_it),
+        test_with_store(keys_that_begin_alike_are_told_apart),
+        test_with_store(a_batch_of_many_megabytes_can_be_followed_by_another),
         test_with_store(a_cleared_batch_holds_nothing),
         test_with_store(a_deleted_range_ends_before_its_end),
         test_with_store(a_value_is_appended),
