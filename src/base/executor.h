@@ -14,6 +14,9 @@ struct kvs_executor {
     // Queues `task`; thread-safe; never fails, never runs it inline. The task is embedded in its
     // owner (KVS_CONTAINER_OF) and must stay valid until run is called.
     void (*post)(struct kvs_executor *executor, struct kvs_task *task);
+    // The same for several at once, linked by `next` from the last to be run to the first. NULL:
+    // they are posted one by one.
+    void (*post_list)(struct kvs_executor *executor, struct kvs_task *last, struct kvs_task *first);
 };
 
 static inline void kvs_executor_post(struct kvs_executor *executor, struct kvs_task *task)

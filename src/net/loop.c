@@ -7,18 +7,23 @@
 
 enum { TICK_MS = 250, DRAIN_TICK_MS = 20 };
 
-static void post(struct kvs_executor *executor, struct kvs_task *task)
+static void post_list(struct kvs_executor *executor, struct kvs_task *last, struct kvs_task *first)
 {
     struct net_loop *loop = KVS_CONTAINER_OF(executor, struct net_loop, executor);
     // The loop may run the task, and end, before this thread has woken it: `posting` makes it wait.
     atomic_fetch_add(&loop->posting, 1);
     struct kvs_task *head = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
     do
-        task->next = head;
-    while (!atomic_compare_exchange_weak(&loop->tasks, &head, task));
+        first->next = head;
+    while (!atomic_compare_exchange_weak(&loop->tasks, &head, last));
     if (!head)
         (void)uv_async_send(&loop->wakeup); // only fails on a closing handle
     atomic_fetch_sub(&loop->posting, 1);
+}
+
+static void post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    post_list(executor, task, task);
 }
 
 static void run_tasks(struct net_loop *loop)
@@ -64,6 +69,7 @@ int net_loop_init(struct net_loop *loop, struct kvs_net *net, struct kvs_http_se
     loop->net = net;
     loop->tls = tls ? net_tls_ref(tls) : NULL;
     loop->executor.post = post;
+    loop->executor.post_list = post_list;
     if (uv_loop_init(&loop->uv) != 0)
         return KVS_ERR_NOMEM;
     if (uv_async_init(&loop->uv, &loop->wakeup, on_wakeup) != 0) {

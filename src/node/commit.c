@@ -43,21 +43,33 @@ struct kvs_committer {
     bool left;          // the cluster: what is committed now would reach nobody
 };
 
-static void answer(struct kvs_write *write)
+static void release(struct kvs_write *write)
 {
     kvs_record_unref(KVS_TAKE(write->effect.pending));
     struct kvs_replica_op *op = write->op == KVS_WRITE_REPLICA ? write->replica_op : NULL;
     for (size_t i = 0; op && i < op->effect_count; i++)
         kvs_record_unref(KVS_TAKE(op->effects[i].pending));
-    kvs_executor_post(write->executor, &write->done); // `write` may be gone now
 }
 
+// Those that go to one executor in a row go there in one piece: a loop is woken once for a batch of
+// a thousand. A write that has been posted may be gone.
 static void answer_all(struct kvs_write *first)
 {
     while (first) {
-        struct kvs_write *next = first->next;
-        answer(first);
-        first = next;
+        struct kvs_executor *executor = first->executor;
+        struct kvs_task *first_task = &first->done;
+        struct kvs_task *last_task = first_task;
+        release(first);
+        for (first = first->next; executor->post_list && first && first->executor == executor;
+             first = first->next) {
+            release(first);
+            first->done.next = last_task;
+            last_task = &first->done;
+        }
+        if (executor->post_list)
+            executor->post_list(executor, last_task, first_task);
+        else
+            kvs_executor_post(executor, first_task);
     }
 }
 

@@ -7,7 +7,7 @@
 #include "node/node_internal.h"
 
 enum {
-    KVS_GROUP_OVERLAY_SIZE = 256,                    // a power of two
+    KVS_GROUP_OVERLAY_SIZE = 2048,                   // a power of two; half of the largest group
     KVS_GROUP_SCRATCH_SIZE = KVS_KEY_SIZE_MAX + 128, // any entry but for its payload
 };
 

@@ -63,7 +63,7 @@ static void wait_until_none(struct waiter *waiter)
 static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t count)
 {
     struct waiter waiter = {
-        {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
+        {.post = waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
     for (size_t i = 0; i < count; i++) {
         writes[i].executor = &waiter.executor;
         writes[i].effect.pending = NULL;
@@ -76,7 +76,7 @@ static void wait_for(struct kvs_node *node, struct kvs_write *writes, size_t cou
 void kvs_node_write_group_wait(struct kvs_node *node, struct kvs_write *writes, size_t count)
 {
     struct waiter waiter = {
-        {waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
+        {.post = waiter_post}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
     for (size_t i = 0; i < count; i++)
         writes[i].executor = &waiter.executor;
     kvs_node_write_group(node, writes, count);

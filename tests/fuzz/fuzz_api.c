@@ -123,7 +123,7 @@ static void check_response(const struct kvs_http_response *response)
 
 static void answer(struct kvs_api *api, struct kvs_slice text)
 {
-    struct run run = {.executor = {post}};
+    struct run run = {.executor = {.post = post}};
     run.exchange = (struct kvs_http_exchange){.loop = &run.executor,
                                               .workers = &run.executor,
                                               .finish = finish,

@@ -91,7 +91,7 @@ static struct kvs_task *test_take(struct test_queue *queue)
 
 static void test_queue_init(struct test_queue *queue, struct api_fixture *f)
 {
-    *queue = (struct test_queue){.base = {test_post}, .fixture = f, .last = &queue->first};
+    *queue = (struct test_queue){.base = {.post = test_post}, .fixture = f, .last = &queue->first};
 }
 
 // Runs tasks until the exchange is finished. Nothing queued and nothing coming is a lost request.

@@ -144,7 +144,7 @@ static inline void submit(struct fixture *f, struct stall *stall, struct kvs_wri
 // Returns when the commit thread is held up, by `write`.
 static inline void stall_with(struct fixture *f, struct stall *stall, struct kvs_write *write)
 {
-    *stall = (struct stall){.executor = {stall_post}};
+    *stall = (struct stall){.executor = {.post = stall_post}};
     submit(f, stall, write);
     while (atomic_load(&stall->posted) == 0)
         (void)sched_yield();

@@ -167,7 +167,7 @@ static void *write_pairs(void *opaque)
     for (uint64_t n = 1; !atomic_load(&writer->stop); n++) {
         char json[32];
         (void)snprintf(json, sizeof(json), "%llu", (unsigned long long)n);
-        struct group_waiter waiter = {{group_post}, 0};
+        struct group_waiter waiter = {{.post = group_post}, 0};
         struct kvs_write writes[3] = {make_write(KVS_WRITE_PUT, "a", json),
                                       make_write(KVS_WRITE_PUT, "z", json),
                                       make_write(KVS_WRITE_PUT, "\x01s", json)};

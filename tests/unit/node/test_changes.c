@@ -137,7 +137,7 @@ static void teller_post(struct kvs_executor *executor, struct kvs_task *task)
 static void who_waits_is_told_once(void **state)
 {
     struct fixture *f = *state;
-    struct teller teller = {{teller_post}, 0};
+    struct teller teller = {{.post = teller_post}, 0};
     struct kvs_changes_wait waits[3];
     put(f, "a", "1");
     for (size_t i = 0; i < KVS_ARRAY_SIZE(waits); i++) {
@@ -161,7 +161,7 @@ static void who_waits_is_told_once(void **state)
 static void nobody_is_told_of_what_is_no_change(void **state)
 {
     struct fixture *f = *state;
-    struct teller teller = {{teller_post}, 0};
+    struct teller teller = {{.post = teller_post}, 0};
     struct kvs_changes_wait wait = {.executor = &teller.executor};
     kvs_node_changes_wait(f->node, &wait, 0);
     assert_int_equal(delete_key(f, "none"), KVS_ERR_NOT_FOUND);
@@ -174,7 +174,7 @@ static void no_change_is_missed_under_load(void **state)
 {
     struct fixture *f = *state;
     enum { COUNT = 2000 };
-    struct stall stall = {.executor = {stall_post}, .let_go = true};
+    struct stall stall = {.executor = {.post = stall_post}, .let_go = true};
     struct kvs_write *writes = calloc(COUNT, sizeof(*writes));
     for (int i = 0; i < COUNT; i++) {
         writes[i] = make_write(KVS_WRITE_PUT, "k", "1");
@@ -183,7 +183,7 @@ static void no_change_is_missed_under_load(void **state)
     uint64_t since = 0;
     size_t total = 0;
     while (total < COUNT) {
-        struct teller teller = {{teller_post}, 0};
+        struct teller teller = {{.post = teller_post}, 0};
         struct kvs_changes_wait wait = {.executor = &teller.executor};
         kvs_node_changes_wait(f->node, &wait, since);
         while (atomic_load(&teller.posted) == 0)

@@ -130,7 +130,7 @@ static void count_post(struct kvs_executor *executor, struct kvs_task *task)
 // Alone in its group; takes it.
 static int run_op(struct fixture *f, struct kvs_replica_op *op)
 {
-    struct counter counter = {.executor = {count_post}};
+    struct counter counter = {.executor = {.post = count_post}};
     submit_op(f, &counter.executor, op);
     while (atomic_load(&counter.count) == 0)
         (void)sched_yield();

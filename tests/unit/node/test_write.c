@@ -49,7 +49,7 @@ static void a_group_sees_its_own_earlier_writes(void **state)
     struct fixture *f = *state;
     enum { COUNT = 500 };
     struct kvs_write *writes = calloc(COUNT, sizeof(*writes));
-    struct counter counter = {{count_post}, 0}; // submitted without waiting: many land in one group
+    struct counter counter = {{.post = count_post}, 0}; // submitted without waiting: many land in one group
     for (int i = 0; i < COUNT; i++) {
         writes[i] = make_write(KVS_WRITE_PUT, "same", "0");
         writes[i].condition = KVS_CONDITION_NOT_EXISTS;
@@ -175,7 +175,7 @@ static void a_read_only_node_refuses_writes(void **state)
     f->options.read_only = true;
     fixture_restart(f);
     struct kvs_write write = make_write(KVS_WRITE_PUT, "a", "2");
-    struct counter counter = {{count_post}, 0};
+    struct counter counter = {{.post = count_post}, 0};
     write.executor = &counter.executor;
     kvs_node_write(f->node, &write);
     assert_int_equal(counter.posted, 1);
