@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `kvs import`: records from lines of JSON, or from another node, into this one.
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "cmd/client_args.h"
@@ -31,6 +33,7 @@ struct import {
     struct kvs_client *client;
     struct kvs_importer *importer;
     struct kvs_progress progress;
+    struct kvs_interrupt interrupt;
     struct kvs_buf key; // "under" and the record's own
     const char *under;  // what comes before every key; "": nothing
     const char *source; // for messages
@@ -132,23 +135,56 @@ static int take_lines(struct import *import, struct kvs_buf *buf, bool at_end)
     return code;
 }
 
-static int read_lines(struct import *import, FILE *file)
+// KVS_EXIT_OK, or why not to go on, which has been said; interrupted: without a word.
+static int read_some(struct import *import, int fd, struct kvs_buf *buf, bool *ret_at_end)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf buf = KVS_BUF_INIT(LINE_SIZE_MAX);
-    int code = KVS_EXIT_OK;
-    bool at_end = false;
-    while (code == KVS_EXIT_OK && !at_end) {
-        char *room = kvs_buf_reserve(&buf, READ_SIZE);
-        size_t size = room ? fread(room, 1, READ_SIZE, file) : 0;
-        buf.size += size;
-        at_end = size < READ_SIZE;
-        if (!room || ferror(file)) {
-            kvs_progress_clear(&import->progress);
-            kvs_cmd_error("cannot read %s: %s", import->source,
-                          room ? strerror(errno) : kvs_err_text(buf.err));
+    char *room = kvs_buf_reserve(buf, READ_SIZE);
+    if (!kvs_interrupt_wait_readable(&import->interrupt, fd))
+        return KVS_EXIT_FAILED;
+    ssize_t size = room ? TEMP_FAILURE_RETRY(read(fd, room, READ_SIZE)) : -1;
+    if (size < 0) {
+        kvs_progress_clear(&import->progress);
+        kvs_cmd_error("cannot read %s: %s", import->source,
+                      room ? strerror(errno) : kvs_err_text(buf->err));
+        return KVS_EXIT_FAILED;
+    }
+    buf->size += (size_t)size;
+    *ret_at_end = size == 0;
+    return KVS_EXIT_OK;
+}
+
+// Its lines would all be refused, one by one.
+static int refuse_compressed(const struct import *import, const struct kvs_buf *buf)
+{
+    static const struct {
+        struct kvs_slice magic;
+        const char *tool;
+    } formats[] = {{KVS_SLICE("\x28\xb5\x2f\xfd"), "zstdcat"},
+                   {KVS_SLICE("\x1f\x8b"), "zcat"},
+                   {KVS_SLICE("\xfd"
+                              "7zXZ"),
+                    "xzcat"}};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(formats); i++)
+        if (kvs_slice_starts_with(kvs_buf_slice(buf), formats[i].magic)) {
+            kvs_cmd_error("%s is compressed: %s FILE | kvs import -", import->source,
+                          formats[i].tool);
             return KVS_EXIT_FAILED;
         }
+    return KVS_EXIT_OK;
+}
+
+static int read_lines(struct import *import, int fd)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf buf = KVS_BUF_INIT(LINE_SIZE_MAX);
+    bool at_end = false;
+    int code = read_some(import, fd, &buf, &at_end);
+    if (code == KVS_EXIT_OK)
+        code = refuse_compressed(import, &buf);
+    while (code == KVS_EXIT_OK) {
         code = take_lines(import, &buf, at_end);
+        if (at_end || code != KVS_EXIT_OK)
+            break;
+        code = read_some(import, fd, &buf, &at_end);
     }
     return code;
 }
@@ -157,16 +193,16 @@ static int import_file(struct import *import, const char *path)
 {
     bool from_stdin = strcmp(path, "-") == 0;
     struct stat status;
-    FILE *file = from_stdin ? stdin : fopen(path, "re");
-    if (!file) {
+    int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
         kvs_cmd_error("cannot open %s: %s", path, strerror(errno));
         return KVS_EXIT_FAILED;
     }
-    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0)
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0)
         import->size_bytes = (uint64_t)status.st_size;
-    int code = read_lines(import, file);
+    int code = read_lines(import, fd);
     if (!from_stdin)
-        (void)fclose(file); // only read from
+        (void)close(fd); // only read from
     return code;
 }
 
@@ -217,6 +253,7 @@ static int open_foreign(const struct kvs_args *args, const char *url,
         .url_count = 1,
         .token = token.data,
         .timeout_ms = 300000,
+        .attempts_max = 1000,
         .answer_size_max = FOREIGN_ANSWER_MAX,
         .retry_writes = true, // POST /kv_range reads
         .headers = headers,
@@ -247,25 +284,47 @@ static int import_foreign(struct import *import, const char *url)
 static void say_json(const struct import *import, const struct kvs_import_totals *totals)
 {
     printf("{\"imported\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"expired\":%" PRIu64
-           ",\"done_until_line\":%" PRIu64 "}\n",
+           ",\"done_until_line\":%" PRIu64,
            totals->stored, totals->failed, import->expired, totals->stored_until);
+    if (kvs_args_flag(import->args, "verify"))
+        printf(",\"verified\":%" PRIu64, totals->verified);
+    printf("}\n");
+}
+
+static void say_totals(const struct import *import, const struct kvs_import_totals *totals)
+{
+    char count[KVS_PROGRESS_NUMBER_SIZE];
+    bool dry_run = kvs_args_flag(import->args, "dry-run");
+    fprintf(stderr, "%s %s record%s in %.1f s; ", dry_run ? "would import" : "imported",
+            kvs_progress_number(totals->stored, count), totals->stored == 1 ? "" : "s",
+            (double)kvs_progress_elapsed_ms(&import->progress) / 1000.0);
+    if (kvs_args_flag(import->args, "verify"))
+        fprintf(stderr, "%s read back and the same; ",
+                kvs_progress_number(totals->verified, count));
+    fprintf(stderr, "%" PRIu64 " refused, %" PRIu64 " expired\n", totals->failed, import->expired);
+}
+
+static void say_interrupted(struct import *import)
+{
+    if (!kvs_interrupt_caught(&import->interrupt))
+        return;
+    kvs_progress_clear(&import->progress);
+    kvs_cmd_error("interrupted; waiting for what is under way (once more: end at once)");
 }
 
 static int finish(struct import *import, int code)
 {
     int finished = code == KVS_EXIT_OK ? kvs_importer_finish(import->importer) : code;
+    if (finished != KVS_EXIT_OK) {
+        say_interrupted(import);
+        kvs_importer_stop(import->importer);
+    }
     struct kvs_import_totals totals = kvs_importer_totals(import->importer);
-    char count[KVS_PROGRESS_NUMBER_SIZE];
-    bool dry_run = kvs_args_flag(import->args, "dry-run");
     kvs_progress_clear(&import->progress);
     if (kvs_cmd_output(import->args) == KVS_CMD_OUTPUT_JSON)
         say_json(import, &totals);
     if (!kvs_args_flag(import->args, "quiet"))
-        fprintf(stderr, "%s %s record%s in %.1f s; %" PRIu64 " refused, %" PRIu64 " expired\n",
-                dry_run ? "would import" : "imported", kvs_progress_number(totals.stored, count),
-                totals.stored == 1 ? "" : "s",
-                (double)kvs_progress_elapsed_ms(&import->progress) / 1000.0, totals.failed,
-                import->expired);
+        say_totals(import, &totals);
     if (finished != KVS_EXIT_OK) {
         if (kvs_args_value(import->args, "from"))
             kvs_cmd_error("start it again: what is there already does no harm");
@@ -313,19 +372,26 @@ static int run(struct import *import, uint64_t workers)
         .source = import->source,
         .worker_count = (size_t)workers,
         .dry_run = kvs_args_flag(args, "dry-run"),
+        .verify = kvs_args_flag(args, "verify"),
+        .interrupt = &import->interrupt,
     };
+    // While the other node is read from, a signal ends us: there is no line to go on from.
+    if (!from)
+        kvs_interrupt_begin(&import->interrupt);
     import->importer = kvs_importer_new(&options, &import->progress);
     if (!import->importer)
         return KVS_EXIT_FAILED;
     int code = from ? import_foreign(import, from) : import_file(import, args->operands[0]);
     code = finish(import, code);
     kvs_importer_free(import->importer);
+    kvs_interrupt_end(&import->interrupt);
     return code;
 }
 
 static int run_import(const struct kvs_args *args)
 {
-    struct import import = {.args = args, .key = KVS_BUF_INIT(1 << 20), .from_line = 1};
+    struct import import = {
+        .args = args, .key = KVS_BUF_INIT(1 << 20), .from_line = 1, .interrupt.fd = -1};
     // A node that restarts meanwhile must not end an import of hours.
     const struct kvs_client_options options = {
         .timeout_ms = 120000, .attempts_max = 1000, .retry_writes = true};
@@ -359,6 +425,7 @@ static const struct kvs_cmd_option import_options[] = {
     {"under", 0, "PREFIX", "Put every record under PREFIX/"},
     {"from-line", 0, "N", "Begin at this line: where an import broke off"},
     {"dry-run", 'n', NULL, "Only check every line"},
+    {"verify", 0, NULL, "Read back what was stored and compare"},
     {"parallel", 'p', "N", "Requests at once (default: 8)"},
     {"from", 0, "URL", "Copy a running node instead of a FILE"},
     {"from-secret-file", 0, "FILE", "Read from it as a peer, with the cluster secret in FILE"},
@@ -376,7 +443,11 @@ const struct kvs_command_body kvs_cmd_import = {
         "data, and ttl (a duration from now) or expires_timestamp (Unix ms). What has expired\n"
         "meanwhile is left out; without either a record never expires. 'kvs ls --all --values\n"
         "--json' makes such lines, too. A bad line is said with its number, and the others go on;\n"
-        "when the node cannot be reached for two minutes the import stops and says how to go on.\n"
+        "when the node cannot be reached for two minutes the import stops and says how to go on, "
+        "and\n"
+        "so it does on Ctrl-C. --verify reads every record back once it is stored and counts one "
+        "that\n"
+        "differs as refused.\n"
         "Storing the same again does no harm but new versions.\n"
         "--from copies a running node of the original Go system, or of this one, over its own\n"
         "routes: as a peer with its cluster secret, else as a client.\n"

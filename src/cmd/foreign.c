@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A foreign node knows no cursors: a page begins at the last key of the one before, which is
-// skipped. Where a page is too large for memory it is asked for again with fewer records.
+// skipped. Where a page is too large for memory it is asked for again with fewer records. Keys that
+// do not rise end the reading: paging through them would leave some out, or never end.
 #include "cmd/foreign.h"
 
 #include <inttypes.h>
@@ -44,8 +45,11 @@ static int read_pair(struct reader *reader, const struct kvs_json *pair, struct 
     struct kvs_slice key = kvs_arena_copy(arena, text);
     if (!key.data || memchr(key.data, 0, key.size))
         return fail("a path that holds a NUL");
-    if (reader->last && strcmp(key.data, reader->last) == 0)
+    int order = reader->last ? strcmp(key.data, reader->last) : 1;
+    if (order == 0)
         return KVS_EXIT_OK;
+    if (order < 0)
+        return fail("its keys are not in order, so that one cannot page through them");
     free(reader->last);
     reader->last = strdup(key.data);
     if (!reader->last)

@@ -10,23 +10,28 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
 #include "cmd/client_args.h"
 #include "cmd/show.h"
+#include "codec/json.h"
 
 enum {
     BATCH_BYTES = 512 << 10, // a batch is sent when it reaches this
     BATCH_ARENA_MAX = 1 << 30,
     WORKERS_MAX = 64,
-    MESSAGES_MAX = 100, // beyond it failures are only counted
+    MESSAGES_MAX = 100,  // beyond it failures are only counted
+    LOOK_EVERY_MS = 100, // for an interruption, while waiting
+    VALUE_SIZE_MAX = 1 << 30,
 };
 
 struct batch {
     struct kvs_arena arena;
     struct kvs_client_operation operations[KVS_CLIENT_BATCH_MAX];
     uint64_t lines[KVS_CLIENT_BATCH_MAX];
+    bool stored[KVS_CLIENT_BATCH_MAX]; // the worker's: what became of each
     size_t count;
     size_t bytes;
 };
@@ -59,6 +64,7 @@ struct kvs_importer {
     bool ending;
     uint64_t stored;
     uint64_t failed;
+    uint64_t verified;
     struct kvs_client_error fatal; // code OK: none
     struct message messages[MESSAGES_MAX];
     size_t message_count;
@@ -125,7 +131,7 @@ static bool has_failed(struct kvs_importer *importer)
 }
 
 // False: the import cannot go on.
-static bool send_one_by_one(struct kvs_importer *importer, const struct batch *batch)
+static bool send_one_by_one(struct kvs_importer *importer, struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct kvs_client_operation *operation = &batch->operations[i];
@@ -138,6 +144,7 @@ static bool send_one_by_one(struct kvs_importer *importer, const struct batch *b
             note_fatal(importer, &error);
             return false;
         }
+        batch->stored[i] = code == KVS_CLIENT_OK;
         lock(importer);
         if (code == KVS_CLIENT_OK)
             importer->stored++;
@@ -148,12 +155,13 @@ static bool send_one_by_one(struct kvs_importer *importer, const struct batch *b
     return true;
 }
 
-static void take_results(struct kvs_importer *importer, const struct batch *batch,
+static void take_results(struct kvs_importer *importer, struct batch *batch,
                          const struct kvs_client_results *results)
 {
     lock(importer);
     for (size_t i = 0; i < batch->count; i++) {
         const struct kvs_client_result *result = &results->results[i];
+        batch->stored[i] = result->code == KVS_CLIENT_OK;
         if (result->code == KVS_CLIENT_OK)
             importer->stored++;
         else
@@ -163,7 +171,7 @@ static void take_results(struct kvs_importer *importer, const struct batch *batc
 }
 
 // False: the import cannot go on.
-static bool send_batch(struct kvs_importer *importer, const struct batch *batch)
+static bool send_batch(struct kvs_importer *importer, struct batch *batch)
 {
     struct kvs_client_results results;
     struct kvs_client_error error;
@@ -185,12 +193,82 @@ static bool send_batch(struct kvs_importer *importer, const struct batch *batch)
     return send_one_by_one(importer, batch);
 }
 
-static bool deliver(struct kvs_importer *importer, const struct batch *batch)
+// ---- Reading back, on a worker
+
+// In the same batch a later line may have written the key again.
+static bool is_overwritten(const struct batch *batch, size_t index)
+{
+    for (size_t i = index + 1; i < batch->count; i++)
+        if (strcmp(batch->operations[i].key, batch->operations[index].key) == 0)
+            return true;
+    return false;
+}
+
+// But for the white space between its parts, which a node may drop.
+static bool is_same_value(const struct kvs_client_operation *sent,
+                          const struct kvs_client_result *read)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf ours = KVS_BUF_INIT(VALUE_SIZE_MAX);
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf theirs = KVS_BUF_INIT(VALUE_SIZE_MAX);
+    struct kvs_slice json = kvs_slice(sent->json, sent->json_size);
+    struct kvs_slice read_json = kvs_slice(read->json, read->json_size);
+    struct kvs_json_error error;
+    if (kvs_slice_eq(json, read_json))
+        return true;
+    return kvs_json_compact(json, &ours, &error) == 0 &&
+           kvs_json_compact(read_json, &theirs, &error) == 0 &&
+           kvs_slice_eq(kvs_buf_slice(&ours), kvs_buf_slice(&theirs));
+}
+
+static void compare_value(struct kvs_importer *importer, const struct batch *batch, size_t index,
+                          const struct kvs_client_result *read)
+{
+    const struct kvs_client_operation *sent = &batch->operations[index];
+    bool expires = strcmp(sent->ttl, "0") != 0;
+    if (read->code == KVS_CLIENT_OK && read->json && is_same_value(sent, read))
+        importer->verified++;
+    else if (is_overwritten(batch, index) || (expires && read->code == KVS_CLIENT_NOT_FOUND))
+        return;
+    else if (read->code == KVS_CLIENT_OK)
+        note_failure(importer, batch->lines[index], sent->key,
+                     "what is stored differs from what was sent");
+    else
+        note_failure(importer, batch->lines[index], sent->key, read->message);
+}
+
+// Asks for what was stored. False: the import cannot go on.
+static bool read_back(struct kvs_importer *importer, const struct batch *batch)
+{
+    struct kvs_client_operation *gets = calloc(batch->count, sizeof(*gets));
+    struct kvs_client_results results;
+    struct kvs_client_error error = {.code = KVS_CLIENT_NOMEM, .message = "out of memory"};
+    for (size_t i = 0; gets && i < batch->count; i++)
+        gets[i] = (struct kvs_client_operation){.kind = KVS_CLIENT_OPERATION_GET,
+                                                .key = batch->operations[i].key};
+    enum kvs_client_code code =
+        gets ? kvs_client_batch(importer->options.client, gets, batch->count, &results, &error)
+             : KVS_CLIENT_NOMEM;
+    free(gets);
+    if (code != KVS_CLIENT_OK) {
+        note_fatal(importer, &error);
+        return false;
+    }
+    lock(importer);
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->stored[i])
+            compare_value(importer, batch, i, &results.results[i]);
+    unlock(importer);
+    kvs_client_results_done(&results);
+    return true;
+}
+
+static bool deliver(struct kvs_importer *importer, struct batch *batch)
 {
     if (has_failed(importer))
         return false;
     if (!importer->options.dry_run)
-        return send_batch(importer, batch);
+        return send_batch(importer, batch) &&
+               (!importer->options.verify || read_back(importer, batch));
     lock(importer);
     importer->stored += batch->count;
     unlock(importer);
@@ -341,11 +419,30 @@ void kvs_importer_refuse(struct kvs_importer *importer, uint64_t line, const cha
 
 // ---- Adding, on the caller's thread
 
+// Waits, with the lock held, until the worker has sent its batch. False: interrupted.
+static bool wait_until_sent(struct kvs_importer *importer, const struct worker *worker)
+{
+    struct kvs_interrupt *interrupt = importer->options.interrupt;
+    while (worker->full) {
+        struct timespec until;
+        if (interrupt && kvs_interrupt_caught(interrupt))
+            return false;
+        (void)clock_gettime(CLOCK_REALTIME, &until); // cannot fail
+        until.tv_nsec += LOOK_EVERY_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        (void)pthread_cond_timedwait(&importer->changed, &importer->lock, &until);
+    }
+    return !interrupt || !kvs_interrupt_caught(interrupt);
+}
+
 static int hand_over(struct kvs_importer *importer, struct worker *worker)
 {
     lock(importer);
-    while (worker->full)
-        (void)pthread_cond_wait(&importer->changed, &importer->lock);
+    if (!wait_until_sent(importer, worker)) {
+        unlock(importer);
+        return KVS_EXIT_FAILED;
+    }
     struct batch *batch = worker->filling;
     worker->filling = worker->sending;
     worker->sending = batch;
@@ -405,8 +502,19 @@ int kvs_importer_finish(struct kvs_importer *importer)
     for (size_t i = 0; i < importer->options.worker_count && code == KVS_EXIT_OK; i++)
         if (importer->workers[i].filling->count > 0)
             code = hand_over(importer, &importer->workers[i]);
+    lock(importer);
+    for (size_t i = 0; i < importer->options.worker_count && code == KVS_EXIT_OK; i++)
+        if (!wait_until_sent(importer, &importer->workers[i]))
+            code = KVS_EXIT_FAILED;
+    unlock(importer);
     end_workers(importer);
     return code == KVS_EXIT_OK ? check(importer) : code;
+}
+
+void kvs_importer_stop(struct kvs_importer *importer)
+{
+    end_workers(importer);
+    say_new_messages(importer);
 }
 
 struct kvs_import_totals kvs_importer_totals(struct kvs_importer *importer)
@@ -415,6 +523,7 @@ struct kvs_import_totals kvs_importer_totals(struct kvs_importer *importer)
     struct kvs_import_totals totals = {
         .stored = importer->stored,
         .failed = importer->failed,
+        .verified = importer->verified,
         .stored_until = importer->last_line,
     };
     for (size_t i = 0; i < importer->options.worker_count; i++) {

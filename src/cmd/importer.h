@@ -5,16 +5,19 @@
 #ifndef KVS_CMD_IMPORTER_H
 #define KVS_CMD_IMPORTER_H
 
+#include "cmd/interrupt.h"
 #include "cmd/progress.h"
 #include "kvs/kvs.h"
 
 struct kvs_importer;
 
 struct kvs_importer_options {
-    struct kvs_client *client; // shared by the workers; with retry_writes
-    const char *source;        // for messages: "FILE", "stdin"; borrowed
-    size_t worker_count;       // 1 to 64
-    bool dry_run;              // nothing is sent
+    struct kvs_client *client;       // shared by the workers; with retry_writes
+    const char *source;              // for messages: "FILE", "stdin"; borrowed
+    size_t worker_count;             // 1 to 64
+    bool dry_run;                    // nothing is sent
+    bool verify;                     // what was stored is read back and compared
+    struct kvs_interrupt *interrupt; // ends the waiting for workers; NULL: nothing does
 };
 
 struct kvs_import_record {
@@ -27,7 +30,8 @@ struct kvs_import_record {
 
 struct kvs_import_totals {
     uint64_t stored;
-    uint64_t failed;       // refused, each with a message
+    uint64_t failed;       // refused or not verified, each with a message
+    uint64_t verified;     // of those stored
     uint64_t stored_until; // every line up to this one has been dealt with
 };
 
@@ -37,12 +41,14 @@ struct kvs_importer *kvs_importer_new(const struct kvs_importer_options *options
 void kvs_importer_free(struct kvs_importer *importer); // ends the workers; NULL is fine
 
 // Copies the record. KVS_EXIT_OK, or the exit code of what keeps the import from going on, which
-// has been said.
+// has been said; interrupted: KVS_EXIT_FAILED, without a word.
 int kvs_importer_add(struct kvs_importer *importer, const struct kvs_import_record *record);
 // For what is refused before it is sent. Said at once, up to a limit.
 void kvs_importer_refuse(struct kvs_importer *importer, uint64_t line, const char *reason);
-// Sends what is left and waits for all of it.
+// Sends what is left and waits for all of it. Interrupted: KVS_EXIT_FAILED, without a word.
 int kvs_importer_finish(struct kvs_importer *importer);
+// Waits for what is being sent and sends no more, so that the totals say what there is.
+void kvs_importer_stop(struct kvs_importer *importer);
 
 struct kvs_import_totals kvs_importer_totals(struct kvs_importer *importer);
 

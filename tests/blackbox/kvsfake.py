@@ -13,6 +13,7 @@ import uuid
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    cut = False
 
     def log_message(self, *_):
         pass
@@ -24,6 +25,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        if self.cut:
+            self.wfile.write(data[:len(data) // 2])
+            self.close_connection = True
+            return
         self.wfile.write(data)
 
     def problem(self, status, detail):
@@ -46,6 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if isinstance(step, int):
             self.problem(step, "as the test wants it")
             return
+        self.cut = step == "cut"
         route = getattr(fake, "route_" + self.command.lower(), None)
         route(self, path, query, body)
 
@@ -62,7 +68,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 class FakeNode:
     """with FakeNode() as node: node.url, node.data {key: value}, node.requests, node.script (what the next
-    requests get instead of an answer: a status, "close" or None), node.changes."""
+    requests get instead of an answer: a status, "close", "cut" for half of it, or None), node.changes."""
 
     def __init__(self, batches=True, secret=None, go=False):
         self.data, self.expires, self.requests, self.script, self.changes = {}, {}, [], [], []

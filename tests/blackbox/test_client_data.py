@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from kvsnode import Connection, binary, clean_environment, key_path
+from kvsnode import Connection, binary, clean_environment, key_path, wait_until
 from test_client_cli import NOBODY, Result, kvs, on_terminal  # noqa: F401 (fixtures)
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -352,6 +352,59 @@ def test_an_import_outlives_a_crash_of_the_node(make_node, tmp_path):
         err = process.stderr.read().decode()
     assert process.returncode == 0 and "imported 1 000 records" in err, err
     assert [node.get(f"/kv/k{n:04}").json()["data"] for n in (0, 500, 998, 999)] == [0, 500, 998, 999]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_import_says_where_to_go_on(kvs, node, prefix, tmp_path, number):
+    lines = [f'{{"path":"{prefix}/{n:05}","data":{n}}}\n'.encode() for n in range(20000)]
+    (tmp_path / "all").write_bytes(b"".join(lines))
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen([binary(), "import", "fifo", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**clean_environment(tmp_path), "KVS_URL": node.url}, cwd=tmp_path) as process:
+        with open(fifo, "wb") as writer:
+            writer.write(b"".join(lines[:15000]))
+            writer.flush()
+            wait_until(lambda: node.get(f"/kv/?prefix={prefix}/&limit=1").json()["keys"], "records arrive")
+            process.send_signal(number)  # while it waits for more
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == -number
+    told = json.loads(out)
+    line = int(re.search(rb"fifo is stored up to line (\d+): go on with --from-line (\d+)", err).group(1))
+    assert 0 <= line <= 15000 and told["done_until_line"] == line and b"interrupted" in err
+    assert kvs("import", "all", "--from-line", str(line + 1)).code == 0
+    assert kvs("export", f"{prefix}/", "-", "--relative").out.count(b"\n") == 20000
+
+
+def test_a_second_signal_ends_an_import_at_once(tmp_path):
+    (tmp_path / "all").write_bytes(b"".join(b'{"path":"k%d","data":1}\n' % n for n in range(20000)))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes what is sent and never answers
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with subprocess.Popen([binary(), "import", "all", "--url", url], stderr=subprocess.PIPE, cwd=tmp_path,
+                              env=clean_environment(tmp_path)) as process:
+            connection, _ = deaf.accept()
+            process.send_signal(signal.SIGINT)
+            assert b"interrupted" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == -signal.SIGINT
+            connection.close()
+
+
+def test_what_an_import_stored_is_read_back(kvs, node, prefix):
+    lines = [f'{{"path":"{prefix}/{n}","data": {{ "n" : {n}.50 }} }}' for n in range(1500)]
+    lines += [f'{{"path":"{prefix}/{n}","data":"again","ttl":"1h"}}' for n in range(10)]
+    result = kvs("import", "-", "--verify", "--json", stdin="\n".join(lines).encode())
+    told = json.loads(result.out)
+    assert result.code == 0 and told["imported"] == 1510 and 1500 <= told["verified"] <= 1510, result
+    assert node.get(f"/kv/{prefix}/3").json()["data"] == "again"
+
+
+@pytest.mark.parametrize("magic, tool", [(b"\x28\xb5\x2f\xfd", "zstdcat"), (b"\x1f\x8b\x08", "zcat"),
+                                         (b"\xfd7zXZ\x00", "xzcat")])
+def test_a_compressed_file_is_refused_as_a_whole(kvs, tmp_path, magic, tool):
+    (tmp_path / "file").write_bytes(magic + b"\n" * 100)
+    result = kvs("import", "file")
+    assert result.code == 1 and f"file is compressed: {tool} FILE | kvs import -" in result.err
 
 
 # ---- patch, batch and watch

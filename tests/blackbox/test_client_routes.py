@@ -294,6 +294,42 @@ def test_import_copies_a_node_of_the_original_system_as_its_peer(kvs, fake, tmp_
         assert kvs("import", "--from", old.url, "--from-secret-file", "secret").code == 0
 
 
+def test_a_copy_goes_on_where_the_connection_broke(kvs, fake, tmp_path):
+    (tmp_path / "secret").write_text("a cluster secret\n")
+    with FakeNode(secret="a cluster secret", go=True) as old:
+        old.data = {f"app/{n:04}": {"n": n} for n in range(1300)}
+        old.script = [None, "cut", "close", 503, None, "close", "close", "close", "close", "cut"]
+        result = kvs("import", "--from", old.url, "--from-secret-file", "secret", "--verify")
+        assert result.code == 0 and "imported 1 300 records" in result.err and not old.script
+        assert "1 300 read back and the same" in result.err
+        assert fake.data == old.data
+        starts = [json.loads(body)["start_key"] for _, _, _, body in old.requests]
+        assert sorted(set(starts)) == ["", "app/0499", "app/0998", "app/1299"] and starts == sorted(starts)
+
+
+def test_keys_that_do_not_rise_end_a_copy(kvs, fake):
+    with FakeNode(go=True) as old:
+        old.data = {f"app/{n}": n for n in range(8)}
+        old.pairs = lambda *_: {"pairs": [{"path": key, "stored_value": old.record(key)} for key in old.data]}
+        result = kvs("import", "--from", old.url)  # it would begin at the beginning for ever
+        assert result.code == 1 and "not in order" in result.err and "start it again" in result.err
+        assert len(old.requests) == 2
+
+
+def test_what_was_stored_is_read_back_and_compared(kvs, fake):
+    lines = [f'{{"path":"k{n}","data": [ {n}, 1.0 ]}}' for n in range(5)] + ['{"path":"k4","data":"later"}']
+    original = fake.record
+
+    def spoilt(key):
+        return {**original(key), "data": "spoilt"} if key == "k2" else original(key)
+
+    fake.record = spoilt
+    result = kvs("import", "-", "--verify", "--json", stdin="\n".join(lines).encode())
+    assert result.code == 9 and "stdin:3: k2: what is stored differs from what was sent" in result.err, result
+    told = json.loads(result.out)
+    assert (told["imported"], told["refused"]) == (6, 1)
+
+
 def test_keys_of_another_system_that_are_none_here_are_named(kvs, fake):
     with FakeNode() as old:
         old.data = {"/lead": 1, "a//b": 2, "ok": 3}
