@@ -253,7 +253,6 @@ static int open_foreign(const struct kvs_args *args, const char *url,
         .url_count = 1,
         .token = token.data,
         .timeout_ms = 300000,
-        .attempts_max = 1000,
         .answer_size_max = FOREIGN_ANSWER_MAX,
         .retry_writes = true, // POST /kv_range reads
         .headers = headers,

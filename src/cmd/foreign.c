@@ -7,14 +7,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "cmd/client_args.h"
 #include "codec/http.h"
 #include "codec/json.h"
 
-enum { LIMIT = 500, TARGET_SIZE_MAX = 64 << 10, ARENA_PER_BYTE = 48 };
+enum {
+    LIMIT = 500,
+    TARGET_SIZE_MAX = 64 << 10,
+    ARENA_PER_BYTE = 48,
+    PATIENCE_MS = 300000, // with a node that has answered before; the client itself tries thrice
+    PAUSE_MS = 500,
+};
 
 struct reader {
     const struct kvs_foreign *foreign;
@@ -23,7 +31,8 @@ struct reader {
     uint32_t limit;
     char *last; // the last key seen; NULL: none
     const char *start;
-    uint64_t fresh; // records of this page that were new
+    uint64_t fresh;  // records of this page that were new
+    int64_t page_ms; // when the last page came, monotonic
 };
 
 static int fail(const char *why)
@@ -102,6 +111,23 @@ static enum kvs_client_code request_page(struct reader *reader,
     return kvs_client_request(client, "GET", text.data, NULL, NULL, 0, ret_response, ret_error);
 }
 
+static int64_t now_ms(void)
+{
+    return kvs_clock_mono_ms(kvs_clock_system());
+}
+
+// A wrong address is told at once; an hour's copying does not end because its source restarts.
+static bool may_ask_again(const struct reader *reader, enum kvs_client_code code)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
+    bool passing = code == KVS_CLIENT_UNREACHABLE || code == KVS_CLIENT_BROKEN ||
+                   code == KVS_CLIENT_UNAVAILABLE;
+    if (!passing || !reader->last || now_ms() - reader->page_ms >= PATIENCE_MS)
+        return false;
+    (void)nanosleep(&pause, NULL); // shorter does no harm
+    return true;
+}
+
 static int read_all(struct reader *reader)
 {
     int code = KVS_EXIT_OK;
@@ -114,9 +140,14 @@ static int read_all(struct reader *reader)
             reader->fresh = 1; // try again
             continue;
         }
+        if (got != KVS_CLIENT_OK && may_ask_again(reader, got)) {
+            reader->fresh = 1;
+            continue;
+        }
         if (got != KVS_CLIENT_OK)
             return kvs_cmd_client_error(&error);
         reader->fresh = 0;
+        reader->page_ms = now_ms();
         code = read_page(reader, kvs_slice(response.body, response.body_size));
         kvs_client_response_done(&response);
     } while (code == KVS_EXIT_OK && reader->fresh > 0);

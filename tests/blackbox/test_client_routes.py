@@ -298,7 +298,7 @@ def test_a_copy_goes_on_where_the_connection_broke(kvs, fake, tmp_path):
     (tmp_path / "secret").write_text("a cluster secret\n")
     with FakeNode(secret="a cluster secret", go=True) as old:
         old.data = {f"app/{n:04}": {"n": n} for n in range(1300)}
-        old.script = [None, "cut", "close", 503, None, "close", "close", "close", "close", "cut"]
+        old.script = [None, "cut", "close", 503, None, *["close"] * 9, "cut"]
         result = kvs("import", "--from", old.url, "--from-secret-file", "secret", "--verify")
         assert result.code == 0 and "imported 1 300 records" in result.err and not old.script
         assert "1 300 read back and the same" in result.err
