@@ -49,7 +49,8 @@ static void a_group_sees_its_own_earlier_writes(void **state)
     struct fixture *f = *state;
     enum { COUNT = 500 };
     struct kvs_write *writes = calloc(COUNT, sizeof(*writes));
-    struct counter counter = {{.post = count_post}, 0}; // submitted without waiting: many land in one group
+    struct counter counter = {{.post = count_post},
+                              0}; // submitted without waiting: many land in one group
     for (int i = 0; i < COUNT; i++) {
         writes[i] = make_write(KVS_WRITE_PUT, "same", "0");
         writes[i].condition = KVS_CONDITION_NOT_EXISTS;
