@@ -100,6 +100,7 @@ struct kvs_executor *kvs_net_workers(struct kvs_net *net)
 
 static void run_loop(void *arg)
 {
+    (void)pthread_setname_np(pthread_self(), "kvs-http"); // for people with a debugger only
     net_loop_run(arg);
 }
 

@@ -389,6 +389,7 @@ static void *run(void *arg)
     sigset_t all;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, NULL); // SIGPIPE too: a broken connection is an error
+    (void)pthread_setname_np(pthread_self(), "kvs-peers"); // for people with a debugger only
     for (;;) {
         int64_t now_ms = peers_now_ms(peers);
         int running = 0;

@@ -50,6 +50,7 @@ static void *work(void *arg)
 {
     struct kvs_workers *workers = arg;
     struct kvs_task *task;
+    (void)pthread_setname_np(pthread_self(), "kvs-worker"); // for people with a debugger only
     while ((task = take(workers)) != NULL)
         task->run(task);
     return NULL;
