@@ -270,7 +270,7 @@ static void unlock_shard(struct kvs_cache *cache, struct shard *shard, size_t by
     }
 }
 
-struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key)
+static struct kvs_record *find(struct kvs_cache *cache, struct kvs_slice key, bool use)
 {
     uint64_t hash = hash_key(key);
     struct kvs_record *record = NULL;
@@ -278,12 +278,22 @@ struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key)
     if (shard->bucket_count > 0) {
         entry_index index = *find_link(shard, hash, key);
         if (index) {
-            shard->entries[index].used = true;
+            shard->entries[index].used |= use;
             record = kvs_record_ref(shard->entries[index].record);
         }
     }
     unlock_shard(cache, shard, shard->bytes);
     return record;
+}
+
+struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key)
+{
+    return find(cache, key, true);
+}
+
+struct kvs_record *kvs_cache_peek(struct kvs_cache *cache, struct kvs_slice key)
+{
+    return find(cache, key, false);
 }
 
 void kvs_cache_publish(struct kvs_cache *cache, struct kvs_record *record, bool created)

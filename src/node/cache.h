@@ -23,6 +23,8 @@ void kvs_cache_free(struct kvs_cache *cache);
 
 // A new reference, or NULL.
 struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key);
+// The same for whoever copies everything once: it does not count as use.
+struct kvs_record *kvs_cache_peek(struct kvs_cache *cache, struct kvs_slice key);
 
 // After a commit: `record` replaces whatever is held under its key. Takes its own reference. A key
 // that is `created` is held only while there is room: loading new data pushes out nothing that is

@@ -66,7 +66,7 @@ static bool is_full(const struct items *items)
 static int add_current(struct items *items, struct kvs_store_iter *iter, struct kvs_slice key)
 {
     KVS_CLEANUP(kvs_record_unrefp)
-    struct kvs_record *record = kvs_cache_get(items->node->cache, key);
+    struct kvs_record *record = kvs_cache_peek(items->node->cache, key);
     if (record)
         return add_record(items, record);
     struct kvs_current current;
@@ -100,7 +100,7 @@ static int add_version_of(struct run_read *r, const struct kvs_change *change)
     struct items *items = &r->items;
     struct kvs_node *node = items->node;
     KVS_CLEANUP(kvs_record_unrefp)
-    struct kvs_record *record = kvs_cache_get(node->cache, change->key);
+    struct kvs_record *record = kvs_cache_peek(node->cache, change->key);
     if (record && kvs_uuid_cmp(&record->version.uuid, &change->uuid) == 0)
         return add_record(items, record);
     if (change->timestamp <= r->watermark_ms)
@@ -262,7 +262,8 @@ static void read_page(struct items *items, const struct kvs_repl_action *action,
                       struct kvs_repl_read *ret_read)
 {
     static const char system_byte = KVS_SYSTEM_KEY_BYTE;
-    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    // Each entry is read once: clients' blocks stay in the cache.
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK, .skip_cache_fill = true};
     bool system = action->read_page.family == KVS_REPL_TAG_SYSTEM;
     struct kvs_slice before = action->read_page.before_key;
     struct kvs_slice key = KVS_SLICE_EMPTY;

@@ -131,6 +131,25 @@ static void what_is_written_again_outlives_what_is_written_once(void **state)
     kvs_cache_free(cache);
 }
 
+static void a_peek_is_no_use(void **state)
+{
+    (void)state;
+    struct kvs_cache *cache = new_cache(256 * 1024);
+    publish(cache, "copied", 1);
+    bool held = true;
+    for (int i = 0; i < 20000 && held; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "key%d", i);
+        publish(cache, key, 1);
+        KVS_CLEANUP(kvs_record_unrefp)
+        struct kvs_record *record = kvs_cache_peek(cache, KVS_SLICE("copied"));
+        assert_true(!record || record->version.timestamp == 1);
+        held = record != NULL;
+    }
+    assert_false(held);
+    kvs_cache_free(cache);
+}
+
 static void new_keys_push_nothing_out(void **state)
 {
     (void)state;
@@ -200,6 +219,7 @@ int main(void)
         cmocka_unit_test(holds_the_last_published_version),
         cmocka_unit_test(a_fill_that_was_overtaken_by_a_commit_is_dropped),
         cmocka_unit_test(stays_within_its_bytes_and_keeps_what_is_used),
+        cmocka_unit_test(a_peek_is_no_use),
         cmocka_unit_test(what_is_written_again_outlives_what_is_written_once),
         cmocka_unit_test(new_keys_push_nothing_out),
         cmocka_unit_test(a_record_that_is_too_large_is_not_held_but_replaces_the_old_one),
