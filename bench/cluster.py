@@ -4,8 +4,17 @@
 Lag is measured open-loop: writes are due at fixed times, whatever became of those before. Samplers, each a process of its
 own, ask a node for every 20th key from the time at which its write is due until it is there; the lag is the time
 between the client's having the acknowledgement and the sampler's having the value, so it includes the sampler's round
-trip and at most one pause between two looks. Load, samplers and all nodes share the machine."""
+trip and at most one pause between two looks. Load, samplers and all nodes share the machine.
+
+What a joining node costs its peers' clients is measured on a node that is pinned to a core of its own, as a machine of its
+own would be; the joining node has another one where there are three, else it shares the load's. In each round clients
+load that node, once at a steady rate, open-loop, and once with as much as it takes, before another node exists, while one
+reads everything with the default throttling, and when it has read all and is a member like any other: what the last
+two differ by is the bootstrap, what the last differs from the first by is replication. All data lie on one disk, so the
+joining node's syncs are in the way of its peer's, as they would not be elsewhere."""
+import collections
 import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -26,10 +35,13 @@ import kvsnet   # noqa: E402
 import kvsnode  # noqa: E402
 
 RATE = 2000
+LOADED_KEYS = 10000
+SETTLE_S = 5
 SAMPLED = 20  # every so many writes
 LOOK_S = 0.0002
 SETTINGS = {"cluster_secret": "the secret of a cluster in a bench", "backup_enabled": False, "log_level": "info",
             "rate_limiting_enabled": False}
+AS_PEER = {"X-Cluster-Secret": SETTINGS["cluster_secret"], "X-Node-ID": "bench"}
 
 
 class Members:
@@ -44,15 +56,15 @@ class Members:
     def address(self, index):
         return self.network.address(index, self.ports[index]) if self.network else f"127.0.0.1:{self.ports[index]}"
 
-    def start(self, **settings):
-        """One more node."""
+    def start(self, core=None, **settings):
+        """One more node, pinned to `core`."""
         index = len(self.nodes)
         seeds = [self.address(other) for other in range(index)]
         own = self.network.settings(index, self.ports[index]) if self.network else {}
-        node = kvsnode.Node(self.folder / f"member-{index}", port=self.ports[index], seed_nodes=seeds,
-                            **SETTINGS, **own, **settings)
+        node = kvsnode.Node(self.folder / f"member-{index}", port=self.ports[index],
+                            **{"seed_nodes": seeds, **SETTINGS, **own, **settings})
         self.nodes.append(node)
-        with self.network.inside(index) if self.network else contextlib.nullcontext():
+        with self.network.inside(index) if self.network else contextlib.nullcontext(), pinned(core):
             node.launch()
         node.wait_healthy()
         return node
@@ -62,6 +74,18 @@ class Members:
             node.kill()
         if self.network:
             self.network.close()
+
+
+@contextlib.contextmanager
+def pinned(core):
+    """What is started inside runs on `core` alone; None: on any."""
+    before = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def wait_ready(node, deadline_s=300):
@@ -101,9 +125,9 @@ def wait_equal(nodes, deadline_s=300):
             raise SystemExit(f"bench: nodes differ {deadline_s} s after they could meet")
 
 
-def write_batches(node, prefix, count, values):
+def write_batches(node, prefix, count, values, width=7):
     for at in range(0, count, 1000):
-        operations = [{"op": "put", "path": f"{prefix}/{number:07d}", "data": json.loads(values[number % len(values)])}
+        operations = [{"op": "put", "path": f"{prefix}/{number:0{width}}", "data": json.loads(values[number % len(values)])}
                       for number in range(at, min(count, at + 1000))]
         response = node.post("/kv_batch", json.dumps(operations).encode())
         if response.status != 200 or any(result["status"] >= 300 for result in response.json()):
@@ -189,19 +213,163 @@ def lag(folder, seconds, values):
 
 # ---- a node joins
 
-def load_rate(node, seconds, values, options, seed):
-    """Overwrites a second that wrk gets from a node."""
+@dataclasses.dataclass
+class Load:
+    """What clients got from a node, and what that took of it."""
+    per_second: float
+    p50_ms: float  # of writes
+    p99_ms: float
+    read_p99_ms: float  # 0: none were made
+    cpu_us: float  # of the node, a request
+    threads: dict  # the same by the thread's name
+
+
+def thread_seconds(node):
+    """{name: CPU seconds} of a node's threads; those of one name together."""
+    seconds = collections.Counter()
+    for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            seconds[(task / "comm").read_text().strip()] += int((task / "schedstat").read_text().split()[0]) / 1e9
+    return seconds
+
+
+def quantile(sorted_values, q):
+    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * q))] if sorted_values else 0.0
+
+
+def steady_requests(node, seconds, values):
+    """One GET for every two PUTs, RATE PUTs a second, each sent when it is due or as soon as a connection is free;
+    ({method: sorted latencies in ms since it was due}, the seconds it took)."""
+    selector = selectors.DefaultSelector()
+    idle, latencies = [], {"GET": [], "PUT": []}
+    for _ in range(32):
+        connection = socket.create_connection((node.host, node.port), timeout=60)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        idle.append(connection)
+    rate = RATE * 3 / 2
+    number, done, count, start = 0, 0, int(rate * seconds), time.monotonic()
+    while done < count:
+        while number < count and idle and start + number / rate <= time.monotonic():
+            connection, value = idle.pop(), values[number % len(values)]
+            method, path = ("GET" if number % 3 == 0 else "PUT"), f"/kv/load/{number * 7919 % LOADED_KEYS}"
+            body = "" if method == "GET" else value
+            connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
+                               f"{body}".encode())
+            selector.register(connection, selectors.EVENT_READ, (method, start + number / rate))
+            number += 1
+        pause = max(0.0, start + number / rate - time.monotonic()) if number < count and idle else 1
+        for ready, _ in selector.select(timeout=pause):
+            answer = ready.fileobj.recv(65536)  # one small answer, in one segment
+            if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
+                raise SystemExit(f"bench: {answer[:200]!r}")
+            method, due = ready.data
+            latencies[method].append((time.monotonic() - due) * 1000)
+            selector.unregister(ready.fileobj)
+            idle.append(ready.fileobj)
+            done += 1
+    for connection in idle:
+        connection.close()
+    return {method: sorted(found) for method, found in latencies.items()}, time.monotonic() - start
+
+
+def all_it_takes(node, seconds, seed, options):
+    """(overwrites a second that wrk gets from a node with 64 connections, p50 and p99 in ms, how many there were)"""
     done = subprocess.run(["wrk", "-t1", "-c64", f"-d{seconds}s", "-s", pathlib.Path(__file__).with_name("load.lua"), node.url,
-                           "--", "over", "/kv/load/", "1000", str(seed), options.values_file], capture_output=True, text=True,
-                          check=False)
-    match = re.search(r"^RESULT (\d+) (\S+) (\d+)", done.stdout, re.M)
+                           "--", "over", "/kv/load/", str(LOADED_KEYS), str(seed), options.values_file], capture_output=True,
+                          text=True, check=False)
+    match = re.search(r"^RESULT (\d+) (\S+) (\d+) (\d+) (\d+)", done.stdout, re.M)
     if not match or int(match.group(3)):
         raise SystemExit(f"bench: wrk failed or an answer was no 2xx\n{done.stdout}{done.stderr}")
-    return int(match.group(1)) / float(match.group(2))
+    count, took = int(match.group(1)), float(match.group(2))
+    return count / took, int(match.group(4)) / 1000, int(match.group(5)) / 1000, count
 
 
-def bootstrap(folder, seconds, count, values, options):
-    members = Members(folder, 3)
+def measure_load(node, kind, core, seconds, seed, values, options):
+    before = thread_seconds(node)
+    with pinned(core):
+        if kind == "steady":
+            latencies, took = steady_requests(node, seconds, values)
+            writes, reads = latencies["PUT"], latencies["GET"]
+            count = len(writes) + len(reads)
+            found = (count / took, quantile(writes, 0.5), quantile(writes, 0.99), quantile(reads, 0.99))
+        else:
+            per_second, p50_ms, p99_ms, count = all_it_takes(node, seconds, seed, options)
+            found = (per_second, p50_ms, p99_ms, 0.0)
+    threads = {name: used / count * 1e6 for name, used in (thread_seconds(node) - before).items()}
+    return Load(*found, sum(threads.values()), threads)
+
+
+def wait_settled(nodes):
+    """Until their roots are equal, and have been for so long that a node which joined has found nothing more to fetch: it
+    looks every other second."""
+    def are_equal():
+        return len({node.request("GET", "/merkle_tree/root", None, AS_PEER).json()["root"]["hash"] for node in nodes}) == 1
+    kvsnode.wait_until(are_equal, "nodes are equal", 300)
+    time.sleep(SETTLE_S)
+
+
+LOAD_STATES = ("alone", "joining", "joined")
+LOAD_KINDS = {"steady": f"{RATE} writes/s and half as many reads", "saturated": "as many writes as it takes"}
+
+
+def load_round(members, cores, seed, seconds, values, options):
+    """{(kind, state): Load}, and whether the joining node was joining all the time."""
+    peer, found, throughout = members.nodes[0], {}, True
+
+    def measure(kind, state):
+        load = measure_load(peer, kind, cores["load"], seconds, seed, values, options)
+        print(f"cluster: round {seed}: {kind} {state}: {load.per_second:.0f}/s, p50 {load.p50_ms:.1f}, p99 "
+              f"{load.p99_ms:.1f} ms, CPU {load.cpu_us:.0f} µs", flush=True)
+        found[kind, state] = load
+
+    for kind in LOAD_KINDS:
+        measure(kind, "alone")
+        node = members.start(cores["joining"], seed_nodes=[members.address(0)])
+        kvsnode.wait_until(lambda: metric(node, 'kvs_writes_total{op="put"}') > 0, "the first records arrive")
+        measure(kind, "joining")
+        throughout &= node.get("/ready").status != 200
+        assert node.stop() == 0, node.log_tail()  # the rest as fast as it can
+        node.settings |= {"throttle_delay_ms": 0, "fetch_delay_ms": 0}
+        with pinned(cores["joining"]):
+            node.start()
+        wait_ready(node)
+        wait_settled([peer, node])
+        measure(kind, "joined")
+        wait_settled([peer, node])
+        node.request("DELETE", "/members/leave", {"id": node.settings["node_id"]}, AS_PEER)
+        node.process.wait(timeout=60)
+    return found, throughout
+
+
+def compare_loads(found, kind):
+    """What clients got while a node joined, as a part of what they got in the other two states: medians over the rounds."""
+    def median(state, field):
+        return statistics.median(getattr(round_[kind, state], field) for round_ in found)
+
+    def ratio(against):
+        return 100 * statistics.median(round_[kind, "joining"].per_second / round_[kind, against].per_second
+                                       for round_ in found)
+
+    def all_three(field, digits):
+        return " / ".join(f"{median(state, field):.{digits}f}" for state in ("joining", "joined", "alone"))
+    reads = f", p99 of reads {all_three('read_p99_ms', 1)} ms" if kind == "steady" else ""
+    return (f"{ratio('joined'):.0f} % ({ratio('alone'):.0f} % of a node alone): {all_three('per_second', 0)} requests/s, p50 "
+            f"{all_three('p50_ms', 1)} ms, p99 {all_three('p99_ms', 1)} ms{reads}, CPU of the peer "
+            f"{all_three('cpu_us', 1)} µs/request")
+
+
+def print_threads(found):
+    for kind in LOAD_KINDS:
+        for state in LOAD_STATES:
+            totals = collections.Counter()
+            for round_ in found:
+                totals.update(round_[kind, state].threads)
+            print(f"  {kind} {state}: " + ", ".join(f"{name} {used / len(found):.1f}" for name, used in totals.most_common(8)
+                                                    if used / len(found) >= 0.1) + " µs a request", flush=True)
+
+
+def bootstrap(folder, count, values):
+    members = Members(folder, 2)
     try:
         first = members.start()
         wait_ready(first)
@@ -211,16 +379,30 @@ def bootstrap(folder, seconds, count, values, options):
         wait_ready(joined)
         took = time.monotonic() - started
         have, _ = wait_equal(members.nodes)
-        rows = [(f"bootstrap of {have} records, throttling off, process start included", f"{have / took:.0f} records/s")]
-        joined.stop()
-        write_batches(first, "load", 1000, values)
-        alone = statistics.median(load_rate(first, seconds, values, options, number) for number in range(3))
-        joining = members.start()
-        during = load_rate(first, seconds, values, options, 3)
-        still = joining.get("/ready").status != 200
-        rows.append(("writes of a peer's clients during a bootstrap, default throttling",
-                     f"{during / alone * 100:.0f} % of {alone:.0f}/s" + ("" if still else " (it ended before the run did)")))
-        return rows
+        return [(f"bootstrap of {have} records, throttling off, process start included", f"{have / took:.0f} records/s")]
+    finally:
+        members.close()
+
+
+def joining(folder, seconds, rounds, count, values, options):
+    """What clients of a node notice of one that joins it."""
+    cores = {"peer": 0, "load": 1, "joining": 2 if (os.cpu_count() or 1) > 2 else 1}
+    members = Members(folder, 1 + 2 * rounds)
+    try:
+        peer = members.start(cores["peer"])
+        wait_ready(peer)
+        write_batches(peer, "boot", count, values)
+        write_batches(peer, "load", LOADED_KEYS, values, width=1)
+        found, throughout = [], True
+        for number in range(rounds):
+            loads, whole = load_round(members, cores, number + 1, seconds, values, options)
+            found.append(loads)
+            throughout &= whole
+        print_threads(found)
+        return [(f"default-throttled bootstrap: client rate and latency relative to the same cluster without it, {what} "
+                 "(joining / a member like any other / not there)",
+                 compare_loads(found, kind) + ("" if throughout else "; it ended before the run did"))
+                for kind, what in LOAD_KINDS.items()]
     finally:
         members.close()
 
@@ -283,7 +465,9 @@ def rows(folder, options, values):
     count = options.keys
     found = []
     for name, measure in (("lag", lambda f: lag(f, options.seconds, values)),
-                          ("bootstrap", lambda f: bootstrap(f, options.seconds, count, values, options)),
+                          ("bootstrap", lambda f: bootstrap(f, count, values)),
+                          ("joining", lambda f: joining(f, options.seconds, min(3, options.runs),
+                                                   max(count * 4, 20000 * options.seconds), values, options)),
                           ("heal", lambda f: heal(f, options.seconds * 3, values)),
                           ("repair", lambda f: repair(f, count, values))):
         print(f"cluster: {name} …", flush=True)
