@@ -4,7 +4,47 @@
 // remembered, so that a restart goes on from there, with any peer.
 //
 //   SEEKING (nobody yet) -> PAGES (mode syncing) -> SYNC (open; reads the rest) -> DONE
+//
+// It must not be in the way of its peers' clients (docs/decisions/0061). Between two questions, the
+// digest sync's too, it pauses as configured, and longer where answering took the peer long: it is
+// at work for this node a tenth of the time. Small pages keep no client waiting for long. What is
+// written meanwhile comes in a few large batches: nobody reads it here yet.
 #include "repl/repl_internal.h"
+
+enum {
+    PAGE_SIZE_PACED = 256 * 1024,
+    REST_FACTOR = 9,      // so many times as long as the peer was at work
+    REST_DELAYS_MAX = 16, // but no longer than so many configured pauses
+    SAVE_INTERVAL_MS = 1000,
+};
+
+// ---- Pacing
+
+void boot_asked(struct kvs_repl *r)
+{
+    r->boot.asked_ms = r->now_ms;
+}
+
+void boot_answered(struct kvs_repl *r, const struct member *by)
+{
+    int64_t way_ms = kvs_clock_round_trip_ms(&by->offset);
+    r->boot.answer_ms = max_i64(0, r->now_ms - r->boot.asked_ms - way_ms);
+}
+
+int64_t boot_pause_ms(const struct kvs_repl *r, int64_t delay_ms)
+{
+    if (r->boot.phase != BOOT_PAGES && r->boot.phase != BOOT_SYNC)
+        return 0;
+    int64_t rest_ms = min_i64(r->boot.answer_ms, REPLY_TIMEOUT_MS) * REST_FACTOR;
+    return min_i64(max_i64(rest_ms, delay_ms), delay_ms * REST_DELAYS_MAX);
+}
+
+bool boot_is_gathering(const struct kvs_repl *r)
+{
+    return r->boot.phase == BOOT_PAGES && r->options.fetch_delay_ms > 0;
+}
+
+// ---- Phases
 
 static void set_syncing(struct kvs_repl *r, bool syncing)
 {
@@ -66,6 +106,13 @@ static void seek(struct kvs_repl *r)
     }
 }
 
+static uint32_t page_size(const struct kvs_repl *r)
+{
+    uint32_t size_max = r->options.batch_size_max;
+    bool paced = r->options.fetch_delay_ms > 0 && size_max > PAGE_SIZE_PACED;
+    return paced ? PAGE_SIZE_PACED : size_max;
+}
+
 static void ask_page(struct kvs_repl *r)
 {
     struct member *source = member_find(r, &r->boot.source);
@@ -80,9 +127,10 @@ static void ask_page(struct kvs_repl *r)
         .family = r->boot.family,
         .before_ms = r->boot.before_ms,
         .before_key = kvs_slice(r->boot.before_key, r->boot.before_key_size),
-        .size_max = r->options.batch_size_max,
+        .size_max = page_size(r),
     };
     r->boot.asking = true;
+    boot_asked(r);
     r->boot.deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
     repl_send(r, source, &message);
 }
@@ -111,7 +159,7 @@ static void next_family(struct kvs_repl *r)
         r->boot.family = KVS_REPL_TAG_DATA;
         r->boot.before_ms = INT64_MAX;
         r->boot.before_key_size = 0;
-        r->boot.next_ms = r->now_ms + r->options.throttle_delay_ms;
+        r->boot.next_ms = r->now_ms + boot_pause_ms(r, r->options.throttle_delay_ms);
         r->state_dirty = true;
         return;
     }
@@ -125,6 +173,7 @@ void boot_on_page(struct kvs_repl *r, struct member *from,
     if (boot->phase != BOOT_PAGES || !boot->asking || body->session != boot->session ||
         kvs_uuid_cmp(&from->node, &boot->source) != 0)
         return;
+    boot_answered(r, from);
     if (body->item_count == 0) {
         boot->asking = false;
         next_family(r);
@@ -155,8 +204,11 @@ void boot_on_applied(struct kvs_repl *r, const struct token *token,
         boot->phase = BOOT_SEEKING;
         return;
     }
-    boot->next_ms = r->now_ms + r->options.fetch_delay_ms;
-    r->state_dirty = true;
+    boot->next_ms = r->now_ms + boot_pause_ms(r, r->options.fetch_delay_ms);
+    if (r->now_ms - boot->saved_ms >= SAVE_INTERVAL_MS) { // a restart reads the rest again
+        boot->saved_ms = r->now_ms;
+        r->state_dirty = true;
+    }
     bool old = boot->family == KVS_REPL_TAG_DATA &&
                boot->before_ms < r->wall_ms - r->options.bootstrap_max_age_ms;
     if (boot->page_done || old)

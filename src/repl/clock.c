@@ -54,16 +54,23 @@ void kvs_clock_offset_add(struct kvs_clock_offset *offset, const struct kvs_offs
     offset->samples[at].offset_ms = sample->peer_ms - (sample->sent_ms + round_trip_ms / 2);
 }
 
-int64_t kvs_clock_offset_ms(const struct kvs_clock_offset *offset)
+// The index of the sample with the shortest round trip; 0 where there is none.
+static uint32_t best_sample(const struct kvs_clock_offset *offset)
 {
     uint32_t held = offset->count < KVS_OFFSET_SAMPLES ? offset->count : KVS_OFFSET_SAMPLES;
-    int64_t best_ms = 0;
-    int64_t shortest_ms = INT64_MAX;
-    for (uint32_t i = 0; i < held; i++) {
-        if (offset->samples[i].round_trip_ms < shortest_ms) {
-            shortest_ms = offset->samples[i].round_trip_ms;
-            best_ms = offset->samples[i].offset_ms;
-        }
-    }
-    return best_ms;
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < held; i++)
+        if (offset->samples[i].round_trip_ms < offset->samples[best].round_trip_ms)
+            best = i;
+    return best;
+}
+
+int64_t kvs_clock_offset_ms(const struct kvs_clock_offset *offset)
+{
+    return offset->count > 0 ? offset->samples[best_sample(offset)].offset_ms : 0;
+}
+
+int64_t kvs_clock_round_trip_ms(const struct kvs_clock_offset *offset)
+{
+    return offset->count > 0 ? offset->samples[best_sample(offset)].round_trip_ms : 0;
 }

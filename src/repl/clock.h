@@ -53,5 +53,7 @@ struct kvs_clock_offset {
 };
 void kvs_clock_offset_add(struct kvs_clock_offset *offset, const struct kvs_offset_sample *sample);
 int64_t kvs_clock_offset_ms(const struct kvs_clock_offset *offset); // 0 before the first sample
+// The shortest round trip among them.
+int64_t kvs_clock_round_trip_ms(const struct kvs_clock_offset *offset); // 0 before the first sample
 
 #endif

@@ -139,20 +139,24 @@ void apply_items(struct kvs_repl *r, struct token *token, const struct kvs_repl_
     }
 }
 
-static uint32_t credit(const struct kvs_repl *r)
+static uint32_t credit(const struct kvs_repl *r, const struct token *token)
 {
+    // What is written during a bootstrap gathers, unless the sender falls behind by that.
+    if (boot_is_gathering(r) && !token->more)
+        return 0;
     // Applies that wait for the disk hold memory: let senders wait too.
     return r->token_count < APPLIES_MAX ? r->options.batch_size_max : 0;
 }
 
-static void ack_send(struct kvs_repl *r, const struct member *to, const struct kvs_seen_run *run)
+static void ack_send(struct kvs_repl *r, const struct member *to, const struct token *token)
 {
+    const struct kvs_seen_run *run = &token->run;
     struct kvs_repl_message message = {.head.type = KVS_MESSAGE_BATCH_ACK};
     const struct kvs_seen_entry *entry = kvs_seen_find(&r->seen, &run->node, run->life);
     message.batch_ack = (struct kvs_message_batch_ack){
         .run = *run,
         .seen_count = entry && !entry->settled ? entry->count : 0,
-        .credit_bytes = credit(r),
+        .credit_bytes = credit(r, token),
     };
     repl_send(r, to, &message);
 }
@@ -190,11 +194,12 @@ void batch_on_message(struct kvs_repl *r, struct member *from,
     if (!token)
         return; // overloaded: as if it had been lost
     token->flag = batch->pulled;
+    token->more = batch->more;
     apply_items(r, token, batch->items, batch->item_count, &batch->run, batch->receiver_seen);
     if (KVS_MUTATED(r->options.mutations, KVS_MUTATION_ACK_BEFORE_DURABLE)) {
         if (kvs_seen_advance(&r->seen, &batch->run))
             r->err = KVS_ERR_NOMEM;
-        ack_send(r, from, &batch->run);
+        ack_send(r, from, token);
     }
 }
 
@@ -221,5 +226,5 @@ void batch_on_applied(struct kvs_repl *r, const struct token *token,
     if (token->flag)
         pull_next(r, from);
     else
-        ack_send(r, from, &token->run);
+        ack_send(r, from, token);
 }

@@ -121,6 +121,7 @@ struct token {
     uint32_t session;
     struct kvs_seen_run run;
     bool flag;            // COMPARE: want_seen; BATCH_APPLY: pulled
+    bool more;            // BATCH_APPLY: the sender had more than went into it
     bool incomplete;      // COMPARE: not all that we had seen was in the store
     int64_t watermark_ms; // COMPARE: ours when it was asked; …_READ of a log: up to where only
                           // current versions are read
@@ -133,6 +134,7 @@ struct token {
 // One digest sync that we lead.
 enum sync_phase {
     SYNC_NONE,
+    SYNC_RESTING, // a bootstrap pauses before the next question
     SYNC_ASKING,
     SYNC_COMPARING,
     SYNC_FETCHING,
@@ -188,8 +190,11 @@ struct boot {
     int64_t next_ms; // ask then
     int64_t deadline_ms;
     bool asking;
-    bool page_done; // the page under way is its family's last
-    bool syncing;   // mode
+    bool page_done;    // the page under way is its family's last
+    int64_t asked_ms;  // the latest question to a peer
+    int64_t answer_ms; // how long its answer took, the way there and back apart
+    int64_t saved_ms;  // how far it came was persisted then
+    bool syncing;      // mode
 };
 
 struct probe {
@@ -416,6 +421,12 @@ void boot_on_page(struct kvs_repl *r, struct member *from,
 void boot_on_applied(struct kvs_repl *r, const struct token *token,
                      const struct kvs_repl_commit *commit);
 void boot_on_synced(struct kvs_repl *r);
+// Pacing: of questions to peers, while there is anything to read. The pause before the next one;
+// 0: none, or no bootstrap.
+void boot_asked(struct kvs_repl *r);
+void boot_answered(struct kvs_repl *r, const struct member *by);
+int64_t boot_pause_ms(const struct kvs_repl *r, int64_t delay_ms);
+bool boot_is_gathering(const struct kvs_repl *r); // let peers gather what they push
 
 static inline int64_t min_i64(int64_t a, int64_t b)
 {

@@ -5,6 +5,7 @@
 // seen here. At most one session at a time.
 //
 //   NONE -> ASKING -> COMPARING -> ASKING … -> FETCHING -> APPLYING -> … -> ADOPTING -> NONE
+// A bootstrap rests before each question but the first (bootstrap.c).
 #include "repl/repl_internal.h"
 
 #include <stdlib.h>
@@ -124,6 +125,7 @@ static void ask(struct kvs_repl *r, struct member *peer)
     sync->asked = count;
     sync->phase = SYNC_ASKING;
     sync->rounds++;
+    boot_asked(r);
     repl_send(r, peer, &message);
 }
 
@@ -148,6 +150,7 @@ static void fetch(struct kvs_repl *r, struct member *peer)
     sync->wanted_asked = count;
     sync->phase = SYNC_FETCHING;
     sync->rounds++;
+    boot_asked(r);
     repl_send(r, peer, &message);
 }
 
@@ -221,7 +224,13 @@ static void adopt(struct kvs_repl *r)
     action->adopt.seen = &r->sync.peer_seen;
 }
 
-void sync_proceed(struct kvs_repl *r)
+static bool is_fetch_next(const struct sync *sync)
+{
+    return sync->wanted_count >= SYNC_KEYS_MAX ||
+           (sync->wanted_count > 0 && sync->queue_count == 0);
+}
+
+static void proceed_now(struct kvs_repl *r)
 {
     struct sync *sync = &r->sync;
     struct member *peer = sync_peer(r);
@@ -230,7 +239,7 @@ void sync_proceed(struct kvs_repl *r)
         return;
     }
     sync->deadline_ms = r->now_ms + REPLY_TIMEOUT_MS;
-    if (sync->wanted_count >= SYNC_KEYS_MAX || (sync->wanted_count > 0 && sync->queue_count == 0))
+    if (is_fetch_next(sync))
         fetch(r, peer);
     else if (sync->queue_count > 0)
         ask(r, peer);
@@ -238,6 +247,21 @@ void sync_proceed(struct kvs_repl *r)
         adopt(r);
     else
         finish(r);
+}
+
+void sync_proceed(struct kvs_repl *r)
+{
+    struct sync *sync = &r->sync;
+    bool fetches = is_fetch_next(sync);
+    bool asks = fetches || sync->queue_count > 0;
+    int64_t pause_ms =
+        boot_pause_ms(r, fetches ? r->options.fetch_delay_ms : r->options.throttle_delay_ms);
+    if (!asks || pause_ms == 0) {
+        proceed_now(r);
+        return;
+    }
+    sync->phase = SYNC_RESTING;
+    sync->deadline_ms = r->now_ms + pause_ms;
 }
 
 void sync_start(struct kvs_repl *r, struct member *with)
@@ -253,7 +277,7 @@ void sync_start(struct kvs_repl *r, struct member *with)
     with->sync_wanted = false;
     struct kvs_repl_range everything = {.fingerprint = r->root};
     sync_enqueue(r, &everything, false);
-    sync_proceed(r);
+    proceed_now(r);
 }
 
 // ---- Their answer, then our own
@@ -358,6 +382,7 @@ void sync_on_compared(struct kvs_repl *r, struct member *from,
         sync_abort(r);
         return;
     }
+    boot_answered(r, from);
     drop_queue(sync, sync->queue_count - sync->asked);
     sync->asked = 0;
     if (sync->local_count == 0) {
@@ -397,6 +422,7 @@ void sync_on_items(struct kvs_repl *r, struct member *from, const struct kvs_mes
         return;
     token->session = body->session;
     if (ours) {
+        boot_answered(r, from);
         forget_wanted(sync, body->answered);
         // The peer cannot give what it has, or has forgotten it since: it is not yet here.
         if (body->damaged || body->item_count < body->answered)
@@ -506,7 +532,9 @@ void sync_tick(struct kvs_repl *r)
 {
     struct sync *sync = &r->sync;
     if (sync->phase != SYNC_NONE) {
-        if (r->now_ms >= sync->deadline_ms)
+        if (r->now_ms >= sync->deadline_ms && sync->phase == SYNC_RESTING)
+            proceed_now(r);
+        else if (r->now_ms >= sync->deadline_ms)
             sync_abort(r);
         return;
     }

@@ -45,14 +45,17 @@ static void the_offset_comes_from_the_quickest_exchange(void **state)
     (void)state;
     struct kvs_clock_offset offset = {0};
     assert_int_equal(kvs_clock_offset_ms(&offset), 0);
+    assert_int_equal(kvs_clock_round_trip_ms(&offset), 0);
     struct kvs_offset_sample slow = {1000, 1900, 1800};
     struct kvs_offset_sample quick = {2000, 2305, 2010};
     struct kvs_offset_sample broken = {3000, 3000, 2000};
     kvs_clock_offset_add(&offset, &slow);
     assert_int_equal(kvs_clock_offset_ms(&offset), 500);
+    assert_int_equal(kvs_clock_round_trip_ms(&offset), 800);
     kvs_clock_offset_add(&offset, &quick);
     kvs_clock_offset_add(&offset, &broken);
     assert_int_equal(kvs_clock_offset_ms(&offset), 300);
+    assert_int_equal(kvs_clock_round_trip_ms(&offset), 10);
 }
 
 int main(void)
