@@ -240,7 +240,7 @@ def quantile(sorted_values, q):
 def steady_requests(node, seconds, values):
     """One GET for every two PUTs, RATE PUTs a second, each sent when it is due or as soon as a connection is free;
     ({method: sorted latencies in ms since it was due}, the seconds it took)."""
-    selector = selectors.DefaultSelector()
+    selector = selectors.SelectSelector()  # epoll waits for whole milliseconds
     idle, latencies = [], {"GET": [], "PUT": []}
     for _ in range(32):
         connection = socket.create_connection((node.host, node.port), timeout=60)
