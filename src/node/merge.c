@@ -186,18 +186,13 @@ static void warn_quarantined(const struct merging *m, struct kvs_slice key,
             KVS_F_SLICE("writer", kvs_slice(writer, sizeof(writer))));
 }
 
-static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
-                           struct kvs_slice key, const struct kvs_record *current)
+// What becomes of it beside `current` (NULL: absent).
+static struct kvs_judgement judgement_of(const struct merging *m, const struct kvs_repl_item *item,
+                                         const struct kvs_version *current)
 {
-    struct kvs_node *node = m->group->node;
-    struct kvs_version current_version = {0};
-    if (current) {
-        current_version = current->version;
-        if (!kvs_writers_get(node->writers, current->writer_id, &current_version.writer))
-            return KVS_ERR_CORRUPT;
-    }
-    struct kvs_judgement j = {
-        .current = current ? &current_version : NULL,
+    const struct kvs_node *node = m->group->node;
+    return (struct kvs_judgement){
+        .current = current,
         .incoming = &item->version,
         .watermark_ms = m->watermark_ms,
         .forgotten_ms = m->op->forgotten_ms,
@@ -208,14 +203,19 @@ static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
         .sender_has_us = m->sender_has_us,
         .due = m->due,
     };
-    enum kvs_verdict verdict = kvs_judge(&j);
-    if (j.conflict)
-        log_conflict(m, key, &j, verdict != KVS_VERDICT_LOSE);
-    m->op->commit.revived |= j.revived;
+}
+
+static int carry_out(struct merging *m, const struct kvs_repl_item *item, struct kvs_slice key,
+                     const struct kvs_record *current, const struct kvs_judgement *j,
+                     enum kvs_verdict verdict)
+{
+    if (j->conflict)
+        log_conflict(m, key, j, verdict != KVS_VERDICT_LOSE);
+    m->op->commit.revived |= j->revived;
     switch (verdict) {
     case KVS_VERDICT_APPLY:
     case KVS_VERDICT_LOSE:
-        return put_version(m, key, item, current, &j, verdict);
+        return put_version(m, key, item, current, j, verdict);
     case KVS_VERDICT_REMOVE: {
         struct kvs_effect *effect = next_effect(m, key);
         return effect ? kvs_group_remove(m->group, effect, current) : KVS_ERR_NOMEM;
@@ -233,24 +233,45 @@ static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
 }
 
 // The record under the key fails its checksum. Its entry key still says which version it is: the
-// same one, or a newer one, puts the key right.
+// same one takes its place, unless that would have gone by now; any other is judged as ever.
 static int heal(struct merging *m, const struct kvs_repl_item *item, struct kvs_slice key)
 {
-    struct kvs_current damaged;
-    struct kvs_store_iter *iter = kvs_group_iter(m->group, key);
-    int err = iter ? kvs_node_current_at(m->group->node, iter, key, &damaged) : KVS_ERR_NOMEM;
-    if (err || kvs_version_cmp(&item->version, &damaged.version, NULL) < 0)
-        return err;
-    const struct kvs_judgement j = {.incoming = &item->version};
-    size_t at = m->op->effect_count;
-    err = put_version(m, key, item, NULL, &j, KVS_VERDICT_APPLY);
+    struct kvs_version damaged;
+    int err = kvs_group_find_damaged(m->group, key, &damaged);
     if (err)
         return err;
+    struct kvs_judgement j = judgement_of(m, item, &damaged);
+    bool same = kvs_version_cmp(&item->version, &damaged, NULL) == 0;
+    enum kvs_verdict verdict = KVS_VERDICT_APPLY;
+    if (same && kvs_version_is_removable(&item->version, m->watermark_ms))
+        verdict = KVS_VERDICT_REMOVE;
+    else if (!same)
+        verdict = kvs_judge(&j);
+    size_t at = m->op->effect_count;
+    err = carry_out(m, item, key, NULL, &j, verdict);
+    if (err || (verdict != KVS_VERDICT_APPLY && verdict != KVS_VERDICT_REMOVE))
+        return err;
+    if (verdict == KVS_VERDICT_APPLY && !same)
+        kvs_group_drop_damaged(m->group, key, &damaged);
     m->op->effects[at].uncertain = true;
     kvs_metrics_add(m->group->node->options.metrics, KVS_METRIC_REPAIRED_RECORDS, 1);
     kvs_log(m->group->node->options.log, KVS_LOG_WARN, "damaged record repaired from a peer",
             KVS_F_SLICE("key", key));
     return 0;
+}
+
+static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
+                           struct kvs_slice key, const struct kvs_record *current)
+{
+    struct kvs_version version = {0};
+    if (current) {
+        version = current->version;
+        if (!kvs_writers_get(m->group->node->writers, current->writer_id, &version.writer))
+            return heal(m, item, key); // as good as damaged
+    }
+    struct kvs_judgement j = judgement_of(m, item, current ? &version : NULL);
+    enum kvs_verdict verdict = kvs_judge(&j);
+    return carry_out(m, item, key, current, &j, verdict);
 }
 
 static int merge(struct merging *m, const struct kvs_repl_item *item)
