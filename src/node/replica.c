@@ -411,6 +411,7 @@ static int init(struct kvs_replica *r, struct kvs_message *ret_message)
         return kvs_fail(ret_message, err, "state of replication: %s", kvs_err_text(err));
     kvs_repl_view(r->core, &view);
     atomic_store(&r->syncing, view.syncing);
+    kvs_member_roll_init(&r->roll, r->core);
     tell_system_ready(r, !view.lacks_system);
     return 0;
 }

@@ -5,6 +5,7 @@
 #define KVS_NODE_REPLICA_INTERNAL_H
 
 #include "node/replica.h"
+#include "node/replica_audit.h"
 #include "node/replica_op.h"
 #include "node/tagged.h"
 
@@ -68,6 +69,7 @@ struct kvs_replica {
     size_t dues;         // DUEs under way
     int64_t due_next_ms; // monotonic: not before, for the last one failed
     bool paused;         // nothing is sent any more
+    struct kvs_member_roll roll;
     // Keys whose records are damaged, reported again and again until they are not.
     struct kvs_tagged damaged[KVS_REPL_DAMAGED_MAX]; // guarded by `lock`
     size_t damaged_count;

@@ -370,6 +370,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         kvs_log(log, action->notice.state == KVS_MEMBER_ALIVE ? KVS_LOG_INFO : KVS_LOG_WARN,
                 "member changed", KVS_F_STR("member", peer),
                 KVS_F_STR("state", kvs_member_state_name(action->notice.state)));
+        kvs_member_roll_note(&r->roll, r->node, &action->notice.node, peer, action->notice.state);
         break;
     case KVS_REPL_NOTICE_DUPLICATE:
         tell_stop(r,
@@ -401,6 +402,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         break;
     case KVS_REPL_NOTICE_JOINED:
         kvs_log(log, KVS_LOG_INFO, "joined cluster", KVS_F_STR("through", peer));
+        kvs_member_roll_note_self(r->node, true);
         break;
     case KVS_REPL_NOTICE_SYNCING:
         set_syncing(r, true);
@@ -410,6 +412,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         break;
     case KVS_REPL_NOTICE_LEFT:
         kvs_log(log, KVS_LOG_INFO, "left cluster");
+        kvs_member_roll_note_self(r->node, false);
         tell_stop(r, NULL);
         break;
     case KVS_REPL_NOTICE_CLOCK:
