@@ -40,6 +40,7 @@ void kvs_replica_op_free(struct kvs_replica_op *op)
 {
     if (!op)
         return;
+    free(op->event);
     kvs_seen_done(&op->seen);
     kvs_arena_done(&op->arena);
     free(op);

@@ -7,7 +7,7 @@
 #include "node/cluster.h"
 #include "node/ledger.h"
 #include "node/receipts.h"
-#include "node/replica.h"
+#include "node/replica_internal.h"
 #include "node/replica_op.h"
 
 #include <pthread.h>
@@ -546,6 +546,48 @@ static void a_damaged_record_is_repaired_from_a_peer(void **state)
     wait_for_equal(c, 0, 1);
 }
 
+// Messages of no meaning, so that the queue is never empty, and never full.
+struct flood {
+    struct kvs_node *node;
+    pthread_t thread;
+    _Atomic bool on, over;
+};
+
+static void *flood(void *opaque)
+{
+    struct flood *flood = opaque;
+    struct kvs_replica *r = flood->node->replica;
+    while (!atomic_load(&flood->over)) {
+        (void)pthread_mutex_lock(&r->lock);
+        bool plenty = r->message_bytes > 32 << 20;
+        (void)pthread_mutex_unlock(&r->lock);
+        for (int i = 0; !plenty && i < 1000; i++)
+            kvs_node_peer_message(flood->node, KVS_SLICE("?"));
+        if (plenty)
+            atomic_store(&flood->on, true);
+    }
+    return NULL;
+}
+
+static void under_load_damaged_records_are_repaired_too(void **state)
+{
+    struct cluster *c = *state;
+    form(c, 2);
+    put_at(c, 0, "a", "\"good\"");
+    wait_for_equal(c, 0, 1);
+    down(c, 1);
+    up(c, 1); // nothing cached
+    WAIT_FOR(kvs_node_alive_count(c->peers[1].node) == 2);
+    struct flood f = {.node = c->peers[1].node};
+    assert_int_equal(pthread_create(&f.thread, NULL, flood, &f), 0);
+    WAIT_FOR(atomic_load(&f.on));
+    damage(c, 1, "a");
+    assert_false(holds(c, 1, "a", "\"good\"")); // found
+    WAIT_FOR(holds(c, 1, "a", "\"good\""));     // and mended
+    atomic_store(&f.over, true);
+    assert_int_equal(pthread_join(f.thread, NULL), 0);
+}
+
 static void a_copied_directory_is_told_to_stop(void **state)
 {
     struct cluster *c = *state;
@@ -937,6 +979,7 @@ int main(void)
         TEST(a_version_from_the_future_waits),
         TEST(a_clock_that_was_ahead_holds_nobody_there),
         TEST(a_damaged_record_is_repaired_from_a_peer),
+        TEST(under_load_damaged_records_are_repaired_too),
         TEST(a_copied_directory_is_told_to_stop),
         TEST(a_leaving_node_says_so),
         TEST(a_write_beside_a_persist_is_pushed),
