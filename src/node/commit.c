@@ -200,11 +200,11 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
 }
 
 // Parts of the digest are then read from what is committed, so nothing may follow it: with a new
-// key, and where it is not known what was replaced.
+// key, and where it is not known what was replaced. What waits until it is due is read likewise.
 static bool ends_group(const struct kvs_write *write)
 {
     const struct kvs_replica_op *op = write->op == KVS_WRITE_REPLICA ? write->replica_op : NULL;
-    bool ends = op ? op->type == KVS_OP_REKEY
+    bool ends = op ? op->type == KVS_OP_REKEY || op->took_deferred
                    : write->op < KVS_WRITE_PURGE && !write->err && write->effect.uncertain;
     for (size_t i = 0; op && i < op->effect_count && !ends; i++)
         ends = op->effects[i].uncertain;

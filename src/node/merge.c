@@ -21,6 +21,7 @@ enum {
     FLAGS_FROM_PEERS = KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB,
     DEFERRED_ENTRY_MAX = KVS_REPL_KEY_MAX + 256,
     DUE_BYTES_MAX = 16 << 20, // merged at once; the rest is asked for again
+    DAMAGED_MAX = 64,         // dropped at once, likewise
 };
 
 struct kvs_replica_op *kvs_replica_op_new(enum kvs_replica_op_type type, uint64_t token)
@@ -150,6 +151,14 @@ static void put_deferred_key(struct kvs_group *group, const struct kvs_version *
     kvs_wire_put_uuid(&group->key, &version->uuid);
 }
 
+// An operation that failed behind it may have kept it before. Its key is in group->key.
+static bool is_new_deferred(struct kvs_group *group)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(KVS_NODE_ENTRY_SIZE_MAX);
+    return kvs_store_get(group->node->store, KVS_FAMILY_META, kvs_buf_slice(&group->key),
+                         KVS_READ_DISK, &value) == KVS_ERR_NOT_FOUND;
+}
+
 static int defer(struct merging *m, const struct kvs_repl_item *item)
 {
     struct kvs_group *group = m->group;
@@ -159,6 +168,7 @@ static int defer(struct merging *m, const struct kvs_repl_item *item)
         return KVS_ERR_NOMEM;
     }
     put_deferred_key(group, v);
+    bool is_new = is_new_deferred(group);
     kvs_wire_put_u8(&group->value, v->flags & FLAGS_FROM_PEERS);
     kvs_wire_put_uuid(&group->value, &v->writer.node);
     kvs_wire_put_u64be(&group->value, (uint64_t)v->writer.joined_timestamp);
@@ -167,7 +177,8 @@ static int defer(struct merging *m, const struct kvs_repl_item *item)
     kvs_wire_put_bytes(&group->value, item->key);
     kvs_buf_append_slice(&group->value, item->value);
     kvs_group_put_meta(group);
-    m->ledger->deferred_count = 1; // there are some
+    if (is_new)
+        atomic_fetch_add(&m->ledger->deferred_count, 1);
     if (v->timestamp < group->deferred_first_ms)
         group->deferred_first_ms = v->timestamp;
     if (v->timestamp < atomic_load(&m->ledger->deferred_first_ms))
@@ -332,15 +343,11 @@ static int adopt(struct kvs_group *group, struct kvs_replica_op *op)
     return kvs_seen_adopt(&ledger->seen, &op->seen);
 }
 
-static bool decode_deferred(struct kvs_slice key, struct kvs_slice value,
-                            struct kvs_repl_item *ret_item)
+// `ret_item->version` has its timestamp and uuid, from the key.
+static bool decode_deferred(struct kvs_slice value, struct kvs_repl_item *ret_item)
 {
-    struct kvs_cursor k =
-        kvs_cursor(kvs_slice(key.data + KVS_META_DEFERRED.size, key.size - KVS_META_DEFERRED.size));
     struct kvs_cursor v = kvs_cursor(value);
     struct kvs_version *version = &ret_item->version;
-    version->timestamp = (int64_t)kvs_wire_get_u64be(&k);
-    version->uuid = kvs_wire_get_uuid(&k);
     version->flags = kvs_wire_get_u8(&v);
     version->writer.node = kvs_wire_get_uuid(&v);
     version->writer.joined_timestamp = (int64_t)kvs_wire_get_u64be(&v);
@@ -348,13 +355,15 @@ static bool decode_deferred(struct kvs_slice key, struct kvs_slice value,
     version->expires_at = (int64_t)kvs_wire_get_uvarint(&v, INT64_MAX);
     ret_item->key = kvs_wire_get_bytes(&v, KVS_REPL_KEY_MAX);
     ret_item->value = kvs_wire_get_rest(&v);
-    return kvs_cursor_finished(&k) && !v.bad;
+    return !v.bad && is_sane(ret_item);
 }
 
 struct due_list {
     struct kvs_repl_item *items;
     size_t count, capacity;
     size_t bytes;
+    struct kvs_slice damaged[DAMAGED_MAX]; // keys in META of those that cannot be read
+    size_t damaged_count;
 };
 
 static int keep_due(struct due_list *list, struct kvs_arena *arena,
@@ -378,6 +387,13 @@ static int keep_due(struct due_list *list, struct kvs_arena *arena,
     return kept->key.data && kept->value.data ? 0 : KVS_ERR_NOMEM;
 }
 
+static int keep_damaged(struct due_list *list, struct kvs_arena *arena, struct kvs_slice key)
+{
+    struct kvs_slice kept = kvs_arena_copy(arena, key);
+    list->damaged[list->damaged_count++] = kept;
+    return kept.data ? 0 : KVS_ERR_NOMEM;
+}
+
 // Reads what is due, as much as one operation takes; *ret_next_ms is when the next one is, of those
 // that the group itself has put aside too: the iterator does not see them yet.
 static int read_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms,
@@ -393,19 +409,41 @@ static int read_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t 
          kvs_store_iter_valid(iter) &&
          kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_DEFERRED);
          kvs_store_iter_next(iter)) {
+        struct kvs_slice key = kvs_store_iter_key(iter);
         struct kvs_repl_item item = {0};
-        if (!decode_deferred(kvs_store_iter_key(iter), kvs_store_iter_value(iter), &item))
-            return KVS_ERR_CORRUPT;
-        if (item.version.timestamp > upto_ms || ret_list->bytes >= DUE_BYTES_MAX) {
+        bool known = kvs_deferred_key_decode(key, &item.version.timestamp, &item.version.uuid);
+        if (item.version.timestamp > upto_ms || ret_list->bytes >= DUE_BYTES_MAX ||
+            ret_list->damaged_count == DAMAGED_MAX) {
             if (item.version.timestamp < *ret_next_ms)
                 *ret_next_ms = item.version.timestamp;
             break;
         }
-        int err = keep_due(ret_list, &op->arena, &item);
+        int err = known && decode_deferred(kvs_store_iter_value(iter), &item)
+                      ? keep_due(ret_list, &op->arena, &item)
+                      : keep_damaged(ret_list, &op->arena, key);
         if (err)
             return err;
     }
     return kvs_store_iter_error(iter);
+}
+
+// Nobody knows any more which key it is of. But it has been counted as seen, so it must come back
+// while its peers still think that it is missing here: all are compared with, at once, and nothing
+// is claimed meanwhile. Long before the watermark, which is later by the retention, comes to it.
+static void drop_damaged(struct merging *m, const struct due_list *list)
+{
+    struct kvs_node *node = m->group->node;
+    for (size_t i = 0; i < list->damaged_count; i++) {
+        int64_t due_ms = 0;
+        (void)kvs_deferred_key_decode(list->damaged[i], &due_ms, NULL); // 0: not even that is known
+        kvs_store_batch_delete(m->group->batch, KVS_FAMILY_META, list->damaged[i]);
+        m->group->change_count++;
+        kvs_metrics_add(node->options.metrics, KVS_METRIC_DEFERRED_DAMAGED, 1);
+        kvs_log(node->options.log, KVS_LOG_ERROR,
+                "a version that was kept aside is damaged: dropped, and looked for at all members",
+                KVS_F_INT("timestamp", due_ms));
+    }
+    m->op->commit.revived |= list->damaged_count > 0;
 }
 
 // It is taken off with its merge, and not before: one that cannot be merged must not be lost.
@@ -420,6 +458,14 @@ static int merge_due_one(struct merging *m, const struct kvs_repl_item *item)
     kvs_buf_clear(&group->key);
     group->change_count++;
     return 0;
+}
+
+static void note_deferred(struct kvs_ledger *ledger, size_t gone, int64_t next_ms)
+{
+    uint32_t count = atomic_load(&ledger->deferred_count);
+    uint32_t left = next_ms == INT64_MAX ? 0 : count > gone ? (uint32_t)(count - gone) : 1;
+    atomic_store(&ledger->deferred_count, left);
+    atomic_store(&ledger->deferred_first_ms, next_ms);
 }
 
 // *ret_next_ms: when the next one is due that still waits.
@@ -437,11 +483,12 @@ static int merge_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t
         err = reserve_effects(op, list.count);
     for (size_t i = 0; !err && i < list.count; i++)
         err = merge_due_one(&m, &list.items[i]);
-    if (!err) {
-        ledger->deferred_count = *ret_next_ms != INT64_MAX;
-        atomic_store(&ledger->deferred_first_ms, *ret_next_ms);
-    }
-    return err;
+    if (err)
+        return err;
+    drop_damaged(&m, &list);
+    op->took_deferred = list.count + list.damaged_count > 0;
+    note_deferred(ledger, list.count + list.damaged_count, *ret_next_ms);
+    return 0;
 }
 
 static void put_clock(struct kvs_group *group)

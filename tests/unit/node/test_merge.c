@@ -58,13 +58,86 @@ static void much_that_is_due_is_merged_bit_by_bit(void **state)
     }
     assert_int_equal(run_op(f, apply_op(items, COUNT)), 0);
     assert_int_equal(run_op(f, due_op(ahead_ms + COUNT)), 0);
-    assert_int_equal(f->node->ledger->deferred_count, 1);
+    assert_int_equal(f->node->ledger->deferred_count, 8); // 16 MiB have been merged
     assert_int_equal(get_error(f, "k0"), 0);
     assert_int_equal(get_error(f, "k23"), KVS_ERR_NOT_FOUND);
     atomic_fetch_add(&f->clock.wall_ms, 200000);
     WAIT_FOR(get_error(f, "k23") == 0);
     WAIT_FOR(atomic_load(&f->node->ledger->deferred_first_ms) == INT64_MAX);
     free(json);
+}
+
+static void what_waits_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
+                                    item_at(ahead_ms + 1, 2, "\x02k2", "2"),
+                                    item_at(ahead_ms + 2, 3, "\x02k3", "3")};
+    struct kvs_cluster_status status;
+    assert_int_equal(run_op(f, apply_op(items, 2)), 0);
+    items[0].version.writer_seq = kvs_dot_seq(1, 9); // came again, as if it had not been seen
+    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 3);
+    fixture_restart(f);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 3);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), 0);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 1);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 2)), 0);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 0);
+}
+
+static void spoil_deferred(struct fixture *f, int64_t timestamp, const struct kvs_uuid *uuid)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(100);
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
+    kvs_buf_append_str(&key, "deferred/");
+    if (uuid) {
+        kvs_wire_put_u64be(&key, (uint64_t)timestamp);
+        kvs_wire_put_uuid(&key, uuid);
+    }
+    kvs_store_batch_put(batch, KVS_FAMILY_META, kvs_buf_slice(&key), KVS_SLICE("damaged"));
+    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+}
+
+// It holds up no other, nor the promises that the watermark needs; and what is missing now is
+// looked for at all members.
+static void a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
+                                    item_at(ahead_ms + 1, 2, "\x02k2", "2"),
+                                    item_at(ahead_ms + 9, 3, "\x02k3", "3")};
+    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    spoil_deferred(f, ahead_ms, &items[0].version.uuid);
+    spoil_deferred(f, ahead_ms + 9, &items[2].version.uuid);
+    spoil_deferred(f, 0, NULL); // not even its time is known
+    fixture_restart(f);
+    assert_int_equal(f->node->ledger->deferred_count, 4);
+    struct kvs_replica_op *ops[] = {due_op(ahead_ms + 1), promise_op()};
+    run_group(f, ops, 2);
+    assert_int_equal(ops[0]->write.err, 0);
+    assert_int_equal(ops[1]->write.err, 0);
+    assert_true(ops[0]->commit.revived);
+    assert_false(ops[1]->commit.revived);
+    assert_true(ops[1]->commit.promise_ms >= TEST_START_MS - 1);
+    kvs_replica_op_free(ops[0]);
+    kvs_replica_op_free(ops[1]);
+    assert_value(f, "k2", "2");
+    assert_int_equal(f->node->ledger->deferred_count, 1); // that one is not due yet
+    assert_int_equal(kvs_metrics_counter(f->metrics, KVS_METRIC_DEFERRED_DAMAGED), 2);
+    assert_digest_is_true(f);
+    // It comes back, now that it is of the future no more.
+    atomic_fetch_add(&f->clock.wall_ms, SKEW_MS + 2000);
+    assert_int_equal(run_op(f, apply_op(items, 1)), 0);
+    assert_value(f, "k1", "1");
+    assert_digest_is_true(f);
 }
 
 // ---- The digest
@@ -300,6 +373,8 @@ int main(void)
         TEST(a_version_deferred_in_the_group_of_a_due_is_not_forgotten),
         TEST(a_deferred_version_that_cannot_be_merged_stays),
         TEST(much_that_is_due_is_merged_bit_by_bit),
+        TEST(what_waits_is_counted),
+        TEST(a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere),
         TEST(a_repair_counts_what_came_with_it_once),
         TEST(a_group_of_everything_keeps_the_digest_true),
         TEST(an_apply_that_was_not_written_is_done_again),
