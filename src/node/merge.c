@@ -11,13 +11,13 @@
 #include "node/group.h"
 #include "node/ledger.h"
 #include "node/replica_op.h"
+#include "node/screen.h"
 #include "repl/judge.h"
 
 #include <stdlib.h>
 
 enum {
     OP_ARENA_MAX = 1 << 30,
-    STUB_SIZE = 8, // the hash that stands for an expired payload
     FLAGS_FROM_PEERS = KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB,
     DEFERRED_ENTRY_MAX = KVS_REPL_KEY_MAX + 256,
     DUE_BYTES_MAX = 16 << 20, // merged at once; the rest is asked for again
@@ -300,32 +300,18 @@ static int merge(struct merging *m, const struct kvs_repl_item *item)
 
 // ---- The operations
 
-// Bytes from a peer reach the store only as what we could have written ourselves.
-static bool is_sane(const struct kvs_repl_item *item)
-{
-    const struct kvs_version *v = &item->version;
-    struct kvs_slice key;
-    if (!kvs_tagged_key(item->key, &key) || v->timestamp <= 0 || v->expires_at < 0 ||
-        v->writer.joined_timestamp < 0)
-        return false;
-    if (kvs_version_is_tombstone(v))
-        return item->value.size == 0;
-    if ((v->flags & KVS_VERSION_STUB) != 0)
-        return item->value.size == STUB_SIZE && v->expires_at != 0;
-    return kvs_json_validate(item->value, NULL) == 0;
-}
-
 static int apply(struct kvs_group *group, struct kvs_replica_op *op)
 {
     struct kvs_ledger *ledger = group->node->ledger;
     struct merging m = {group, op, ledger, op->watermark_ms, op->sender_has_us, false};
     int err = reserve_effects(op, op->item_count);
     for (size_t i = 0; !err && i < op->item_count; i++)
-        err = is_sane(&op->items[i]) ? 0 : KVS_ERR_SYNTAX;
+        err = kvs_item_is_sane(&op->items[i]) ? 0 : KVS_ERR_SYNTAX;
     // A version that is merged stays merged even when a later one fails: merging it again changes
     // nothing, and `seen` does not speak of it.
     for (size_t i = 0; !err && i < op->item_count; i++)
-        err = merge(&m, &op->items[i]);
+        if ((err = merge(&m, &op->items[i])) != 0)
+            op->refused = &op->items[i];
     for (size_t i = 0; !err && i < op->item_count; i++)
         err = kvs_seen_note(&ledger->seen, &op->items[i].version);
     if (!err)
@@ -355,7 +341,7 @@ static bool decode_deferred(struct kvs_slice value, struct kvs_repl_item *ret_it
     version->expires_at = (int64_t)kvs_wire_get_uvarint(&v, INT64_MAX);
     ret_item->key = kvs_wire_get_bytes(&v, KVS_REPL_KEY_MAX);
     ret_item->value = kvs_wire_get_rest(&v);
-    return !v.bad && is_sane(ret_item);
+    return !v.bad && kvs_item_is_sane(ret_item);
 }
 
 struct due_list {

@@ -273,6 +273,30 @@ static void return_lost(struct kvs_replica *r)
     }
 }
 
+static void step_message(void *ctx, struct kvs_slice message)
+{
+    struct kvs_repl_event event = {.type = KVS_REPL_EVENT_MESSAGE, .message = message};
+    step(ctx, &event);
+}
+
+static void on_message(struct kvs_replica *r, struct kvs_slice message)
+{
+    int64_t now_ms = kvs_clock_mono_ms(r->node->options.clock);
+    struct kvs_repl_view view;
+    if (!kvs_screen_is_on(&r->screen, now_ms)) {
+        step_message(r, message);
+        return;
+    }
+    kvs_repl_view(r->core, &view);
+    kvs_screen_pass(&r->screen, view.seen, message, now_ms, step_message, r);
+}
+
+static void note_refused(struct kvs_replica *r, const struct kvs_replica_op *op)
+{
+    if (op->type == KVS_OP_APPLY && kvs_screen_is_for_good(op->commit.err))
+        kvs_screen_begin(&r->screen, op->refused, kvs_clock_mono_ms(r->node->options.clock));
+}
+
 static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
 {
     struct kvs_repl_event e = {.type = KVS_REPL_EVENT_TICK};
@@ -280,9 +304,9 @@ static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
     bool leave = false;
     switch (event->type) {
     case KVS_REPLICA_EVENT_MESSAGE:
-        e.type = KVS_REPL_EVENT_MESSAGE;
-        e.message = kvs_slice(event->bytes, event->size);
-        break;
+        on_message(r, kvs_slice(event->bytes, event->size));
+        free(event);
+        return;
     case KVS_REPLICA_EVENT_OP:
         e.type = KVS_REPL_EVENT_COMMIT;
         e.commit = event->op->commit;
@@ -290,6 +314,7 @@ static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
         if (event->op->type == KVS_OP_DUE)
             kvs_replica_due_done(r, event->op);
         leave = event->op->type == KVS_OP_LEAVE;
+        note_refused(r, event->op);
         kvs_replica_observe_lag(r, event->op);
         kvs_replica_op_free(event->op);
         break;
@@ -467,6 +492,7 @@ int kvs_replica_new(struct kvs_node *node, struct kvs_replica **ret_replica,
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
     r->node = node;
     r->options = node->options.cluster;
+    r->screen.node = node;
     r->executor.post = on_op_done;
     r->last = &r->first;
     kvs_repl_actions_init(&r->actions);

@@ -7,6 +7,7 @@
 #include "node/replica.h"
 #include "node/replica_audit.h"
 #include "node/replica_op.h"
+#include "node/screen.h"
 #include "node/tagged.h"
 
 #include <pthread.h>
@@ -79,6 +80,7 @@ struct kvs_replica {
     int64_t due_next_ms; // monotonic: not before, for the last one failed
     bool paused;         // nothing is sent any more
     struct kvs_member_roll roll;
+    struct kvs_screen screen;
     struct kvs_repl_commit told; // the last one
     struct kvs_replica_lost lost[KVS_REPLICA_LOST_MAX];
     size_t lost_count;
