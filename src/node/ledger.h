@@ -22,6 +22,7 @@ struct kvs_ledger {
     struct kvs_digest_key key;
     struct kvs_dots dots;
     uint32_t life;
+    bool full_told;       // that this life has no number left
     struct kvs_seen seen; // as stored; this life's own writes are in the commit state instead
     bool seen_changed;    // by the group under way
     int64_t purged_ms;    // INT64_MIN: not known yet

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "node/backup.h"
 #include "node/group.h"
+#include "node/ledger.h"
 #include "repl/judge.h"
 #include "repl/seen.h"
 
@@ -75,16 +76,29 @@ static struct kvs_version next_version(struct kvs_group *group, int64_t replaced
     return version;
 }
 
+// A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second. Behind the last one
+// nothing is written before the next start, which begins a new life: peers would take the dots of a
+// life that never began for holes.
+static bool life_is_full(struct kvs_group *group, const struct kvs_version *version)
+{
+    struct kvs_ledger *ledger = group->node->ledger;
+    if (!ledger || kvs_dot_count(version->writer_seq) != UINT32_MAX)
+        return false;
+    if (!ledger->full_told)
+        kvs_log(group->node->options.log, KVS_LOG_ERROR,
+                "writes refused: this run has written as many versions as it can count: restart "
+                "this node");
+    ledger->full_told = true;
+    return true;
+}
+
 static int add_version(struct kvs_group *group, struct kvs_write *write,
                        const struct kvs_version *version, struct kvs_slice json,
                        const struct kvs_record *current)
 {
-    // A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second. Behind the last one
-    // nothing is written before the next start, which begins a new life: peers would take the dots
-    // of a life that never began for holes.
     int err = KVS_ERR_BUSY;
     write->effect.created = write->created;
-    if (!group->node->ledger || kvs_dot_count(version->writer_seq) != UINT32_MAX)
+    if (!life_is_full(group, version))
         err = kvs_group_put_current(group, &write->effect, version, KVS_NODE_SELF_WRITER_ID, json,
                                     current);
     if (err)
