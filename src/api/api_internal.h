@@ -125,6 +125,7 @@ struct kvs_api_call {
     struct kvs_slice number;  // raw {n}
     struct kvs_slice id;      // raw {uuid} or {hash}
     struct kvs_slice detail;  // of the error, for people
+    struct kvs_slice subject; // for the audit log; empty: the key, or else the path
     enum kvs_api_limit limit; // that the request was counted by
     uint32_t remaining;       // … and what it left
     int64_t retry_after_s;    // of a refusal

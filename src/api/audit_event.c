@@ -4,8 +4,8 @@
 // it is sent: whoever has seen an answer finds its entry in the log. That costs such a request the
 // wait for a commit, and bounds what waits by the connections.
 //
-// A request leaves one entry. Its resource is the key, or the path without its query; values and
-// credentials are in neither.
+// A request leaves one entry. Its resource is the key, the member, or the path without its query;
+// values and credentials are in neither.
 #include "api/api_internal.h"
 
 #include "node/audit.h"
@@ -20,10 +20,11 @@ struct audit_input {
 void kvs_api_audit_describe(const struct kvs_api_call *call, struct kvs_audit_event *ret_event)
 {
     const struct kvs_http_request *request = &call->exchange->request;
+    struct kvs_slice subject = call->subject.size > 0 ? call->subject : call->key;
     *ret_event = (struct kvs_audit_event){
         .action = call->has_action ? call->action : KVS_AUDIT_auth_failure,
         .user = call->grant ? kvs_grant_user(call->grant) : NULL,
-        .resource = call->key.size > 0 ? call->key : request->path,
+        .resource = subject.size > 0 ? subject : request->path,
         .request_id = kvs_slice_from_str(request->id),
     };
 }

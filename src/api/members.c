@@ -185,6 +185,7 @@ static int join(struct kvs_api_call *call)
         err = read_member(call, root, &member);
     if (err)
         return err;
+    call->subject = member.id;
     err = kvs_node_foreign_join(options->node, &member);
     if (err)
         return refuse_join(call, &member, err);
@@ -213,6 +214,7 @@ static int leave(struct kvs_api_call *call)
         err = read_id(call, root, &id);
     if (err)
         return err;
+    call->subject = id;
     err = kvs_node_leave_member(options->node, id, &self);
     if (err == KVS_ERR_NOT_FOUND)
         return kvs_api_fail(call, err, "No member has the id \"%.*s\".", KVS_SLICE_FMT(id));

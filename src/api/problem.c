@@ -27,7 +27,8 @@ const char *kvs_api_default_detail(int err)
     case KVS_ERR_IO:
         return "The storage of this node failed: see its log; try again or use another node.";
     case KVS_ERR_CORRUPT:
-        return "The stored record is damaged and is not served: restore it from a backup or peer.";
+        return "The stored record is damaged and is not served. A peer's copy repairs it; a PUT or "
+               "DELETE without conditions replaces it.";
     case KVS_ERR_BUSY:
     case KVS_ERR_NOMEM:
         return "This node is overloaded: try again in a moment.";

@@ -124,7 +124,7 @@ static void refresh_cluster_gauges(struct kvs_api_call *call, enum kvs_node_mode
                     cluster.synced_age_ms < 0 ? -1 : (double)cluster.synced_age_ms / 1000);
     kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_BEHIND, cluster.behind ? 1 : 0);
     kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_SYNCING, mode == KVS_NODE_SYNCING ? 1 : 0);
-    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_DEFERRED, cluster.deferred ? 1 : 0);
+    kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_DEFERRED, (double)cluster.deferred);
     kvs_metrics_set(metrics, KVS_METRIC_CLUSTER_WATERMARK_AGE, (double)age_ms / 1000);
 }
 

@@ -8,6 +8,7 @@
 #include "node/backup_service.h"
 
 #include "base/assert.h"
+#include "node/audit.h"
 #include "node/backup_plan.h"
 #include "node/node_internal.h"
 
@@ -122,6 +123,16 @@ static void expire(struct kvs_backup_service *service, const char *folder, int64
                 KVS_F_STR("error", message.text));
 }
 
+// In the audit log. Who asked for it stands in the entry of the request.
+static void audit(struct kvs_backup_service *service, const char *what, const char *where, int err)
+{
+    char text[KVS_AUDIT_RESOURCE_MAX + 1];
+    (void)snprintf(text, sizeof(text), "%s %s", what, where); // a longer one is cut
+    const struct kvs_audit_event event = {.action = KVS_AUDIT_backup,
+                                          .resource = kvs_slice_from_str(text)};
+    kvs_node_audit_note(service->node, &event, err);
+}
+
 static void report(struct kvs_backup_service *service, int err, const struct outcome *outcome)
 {
     const struct kvs_backup_info *info = &outcome->info;
@@ -173,12 +184,14 @@ static void run_one(struct kvs_backup_service *service)
     struct outcome outcome = {0};
     KVS_CLEANUP(kvs_freep) char *folder = strdup(service->folder);
     int64_t days = service->retention_days;
+    const char *started = service->requested ? "started on request in" : "started by schedule in";
     service->status.run = service->requested ? service->runs : ++service->runs;
     service->requested = false;
     service->status.started_s = now_s(service);
     service->status.phase = KVS_BACKUP_WRITING;
     unlock(service);
     kvs_metrics_set(service->metrics, KVS_METRIC_BACKUPS_RUNNING, 1);
+    audit(service, started, folder ? folder : "", 0);
     int64_t start_ms = kvs_clock_mono_ms(service->clock);
     int err = folder ? make(service, folder, &outcome)
                      : kvs_fail(&outcome.message, KVS_ERR_NOMEM, "out of memory");
@@ -186,6 +199,8 @@ static void run_one(struct kvs_backup_service *service)
     if (folder && !atomic_load(&service->stopping))
         expire(service, folder, days, &outcome);
     report(service, err, &outcome);
+    audit(service, err ? "failed in" : "finished", err ? (folder ? folder : "") : outcome.path,
+          err);
     kvs_metrics_set(service->metrics, KVS_METRIC_BACKUPS_RUNNING, 0);
     lock(service);
     note(service, err, &outcome);

@@ -75,7 +75,7 @@ struct kvs_cluster_status {
     int64_t synced_age_ms; // since full agreement with the living member where it is oldest; -1:
                            // never with one of them; 0 without any
     int64_t watermark_ms;  // deletions up to here are forgotten; 0: nothing is yet
-    bool deferred;         // versions are kept aside until they are due
+    uint32_t deferred;     // versions that are kept aside until they are due
     bool behind;           // knows of writes that it has not got
 };
 void kvs_node_cluster_status(struct kvs_node *node, struct kvs_cluster_status *ret_status);

@@ -212,11 +212,12 @@ static void prepare(struct kvs_committer *committer, struct kvs_write *write)
 }
 
 // Parts of the digest are then read from what is committed, so nothing may follow it: with a new
-// key, and where it is not known what was replaced.
+// key, and where it is not known what was replaced. What waits until it is due is read likewise.
 static bool ends_group(const struct kvs_write *write)
 {
     const struct kvs_replica_op *op = write->op == KVS_WRITE_REPLICA ? write->replica_op : NULL;
-    bool ends = op && op->type == KVS_OP_REKEY;
+    bool ends = op ? op->type == KVS_OP_REKEY || op->took_deferred
+                   : write->op < KVS_WRITE_PURGE && !write->err && write->effect.uncertain;
     for (size_t i = 0; op && i < op->effect_count && !ends; i++)
         ends = op->effects[i].uncertain;
     return ends;
@@ -229,10 +230,11 @@ static struct kvs_write *prepare_group(struct kvs_committer *committer, struct k
     begin_group(committer);
     struct kvs_write *last = first;
     prepare(committer, last);
-    while (last->next && !ends_group(last) &&
-           (committer->group.bytes < GROUP_BYTES_MAX || last->with_next)) {
+    bool ends = ends_group(last);
+    while (last->next && ((!ends && committer->group.bytes < GROUP_BYTES_MAX) || last->with_next)) {
         last = last->next;
         prepare(committer, last);
+        ends = ends || ends_group(last);
     }
     kvs_store_iter_free(KVS_TAKE(committer->group.data_iter));
     kvs_store_iter_free(KVS_TAKE(committer->group.system_iter));

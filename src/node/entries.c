@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "node/group.h"
 #include "node/ledger.h"
+#include "node/tagged.h"
 
 #include <xxhash.h>
 
@@ -47,6 +48,19 @@ int kvs_group_find_current(struct kvs_group *group, struct kvs_slice key,
         return KVS_ERR_NOMEM;
     int err = kvs_node_read_current(group->node, iter, key, ret_record);
     return err == KVS_ERR_NOT_FOUND ? 0 : err;
+}
+
+int kvs_group_find_damaged(struct kvs_group *group, struct kvs_slice key,
+                           struct kvs_version *ret_version)
+{
+    struct kvs_current current;
+    struct kvs_store_iter *iter = kvs_group_iter(group, key);
+    int err = iter ? kvs_node_current_at(group->node, iter, key, &current) : KVS_ERR_NOMEM;
+    if (err == KVS_ERR_NOT_FOUND || (!err && !current.damaged))
+        err = KVS_ERR_CORRUPT; // it was the reading that failed
+    if (!err)
+        *ret_version = current.version;
+    return err;
 }
 
 // ---- Entries
@@ -177,6 +191,15 @@ int kvs_group_put_history(struct kvs_group *group, struct kvs_effect *effect,
     effect->history = *version;
     overlay_add(group, effect);
     return 0;
+}
+
+void kvs_group_drop_damaged(struct kvs_group *group, struct kvs_slice key,
+                            const struct kvs_version *version)
+{
+    kvs_record_encode_key(&group->key, key, version);
+    kvs_store_batch_delete(group->batch, kvs_node_family(key), kvs_buf_slice(&group->key));
+    kvs_buf_clear(&group->key);
+    group->change_count++;
 }
 
 // Appends the entry keys of every version, each as long as the others.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What compaction may drop. A filter sees one compaction's part of a family in key order, never the
 // whole, so each rule holds for parts:
-//   DATA, SYSTEM  whoever has seen `revisions` newer versions of a key in this part may drop the
-//   entry;
+//   DATA, SYSTEM  an entry behind `revisions` versions of its key that are there may go. Those seen
+//                 in this part are only a hint: a version that was removed is shown as long as its
+//                 deletion lies elsewhere, and the key may have come back with an older one. So the
+//                 store is asked, once a key, behind which version the surplus begins;
 //                 an expired version's payload becomes its hash, the version itself stays
 //                 (housekeeping removes it): dropping it would bring the version below it back.
 //   BY_TIME       an entry whose key has a newer current version, or none, is of no use.
@@ -11,12 +13,19 @@
 
 #include <xxhash.h>
 
+enum { ENTRY_KEY_MAX = KVS_KEY_SIZE_MAX + KVS_RECORD_SUFFIX_SIZE };
+
 struct version_state {
     const struct kvs_node_filter *filter;
+    struct kvs_store *store;
+    struct kvs_store_iter *iter; // opened when first needed; a compaction is of one family
     int64_t now_ms;
-    uint32_t seen; // versions of `key` so far
+    uint32_t seen; // versions of `key` so far, removed ones perhaps included
     size_t key_size;
     char key[KVS_KEY_SIZE_MAX];
+    bool asked;       // the store, about `key`
+    size_t last_size; // of the last version of `key` that is kept; 0: all are, or it is not known
+    char last[ENTRY_KEY_MAX];
 };
 
 static void *versions_begin(void *ctx)
@@ -25,10 +34,19 @@ static void *versions_begin(void *ctx)
     if (!state)
         return NULL;
     state->filter = ctx;
+    state->store = atomic_load(&state->filter->store);
+    state->iter = NULL;
     state->now_ms = kvs_clock_wall_ms(state->filter->clock);
     state->seen = 0;
     state->key_size = 0;
     return state;
+}
+
+static void versions_end(void *opaque)
+{
+    struct version_state *state = opaque;
+    kvs_store_iter_free(state->iter);
+    free(state);
 }
 
 void kvs_node_encode_stub(struct kvs_buf *out, struct kvs_slice entry_key,
@@ -42,6 +60,46 @@ void kvs_node_encode_stub(struct kvs_buf *out, struct kvs_slice entry_key,
                             kvs_slice(hash.digest, sizeof(hash.digest)));
 }
 
+// The view is as old as this compaction's first question and younger than everything compacted: who
+// has `revisions` versions before him there is surplus for good. When the key is removed later, he
+// is removed with it, and what comes back then is another entry.
+static void ask_store(struct version_state *state, struct kvs_slice key)
+{
+    const struct kvs_store_iter_options options = {
+        .mode = KVS_READ_DISK, .prefix_only = true, .skip_cache_fill = true};
+    state->asked = true;
+    if (!state->iter && state->store)
+        state->iter = kvs_store_iter_new(state->store, kvs_node_family(key), &options);
+    if (!state->iter)
+        return;
+    struct kvs_prefix prefix;
+    kvs_prefix_set(&prefix, key);
+    uint32_t count = 0;
+    for (kvs_store_iter_seek(state->iter, kvs_prefix_slice(&prefix));
+         kvs_store_iter_valid(state->iter); kvs_store_iter_next(state->iter)) {
+        struct kvs_slice entry_key = kvs_store_iter_key(state->iter);
+        if (!kvs_slice_starts_with(entry_key, kvs_prefix_slice(&prefix)) ||
+            entry_key.size > sizeof(state->last))
+            return;
+        if (++count < state->filter->revisions)
+            continue;
+        memcpy(state->last, entry_key.data, entry_key.size);
+        state->last_size = entry_key.size;
+        return;
+    }
+}
+
+static bool is_surplus(struct version_state *state, struct kvs_slice key,
+                       struct kvs_slice entry_key)
+{
+    if (state->seen <= state->filter->revisions)
+        return false;
+    if (!state->asked)
+        ask_store(state, key);
+    return state->last_size > 0 &&
+           kvs_slice_cmp(entry_key, kvs_slice(state->last, state->last_size)) > 0;
+}
+
 static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice entry_key,
                                                struct kvs_slice value, struct kvs_buf *replacement)
 {
@@ -53,8 +111,11 @@ static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice en
         memcpy(state->key, key.data, key.size);
         state->key_size = key.size;
         state->seen = 0;
+        state->asked = false;
+        state->last_size = 0;
     }
-    if (++state->seen > state->filter->revisions)
+    state->seen++;
+    if (is_surplus(state, key, entry_key))
         return KVS_FILTER_DROP;
     struct kvs_record_view view;
     if (kvs_record_decode(entry_key, value, &view) != 0)
@@ -130,7 +191,8 @@ static void times_end(void *opaque)
 
 void kvs_node_set_filters(struct kvs_node_filter *filter, struct kvs_store_options *options)
 {
-    const struct kvs_store_filter versions = {filter, versions_begin, versions_decide, free};
+    const struct kvs_store_filter versions = {filter, versions_begin, versions_decide,
+                                              versions_end};
     options->filters[KVS_FAMILY_DATA] = versions;
     options->filters[KVS_FAMILY_SYSTEM] = versions;
     options->filters[KVS_FAMILY_BY_TIME] =

@@ -43,6 +43,14 @@ struct kvs_store_iter *kvs_group_iter(struct kvs_group *group, struct kvs_slice 
 // is none.
 KVS_MUST_CHECK int kvs_group_find_current(struct kvs_group *group, struct kvs_slice key,
                                           struct kvs_record **ret_record);
+// Where that fails with KVS_ERR_CORRUPT: the version that the damaged record is of, as far as its
+// entry key tells: timestamp, joined_timestamp and uuid (docs/decisions/0027). Fails likewise when
+// not even that can be read.
+KVS_MUST_CHECK int kvs_group_find_damaged(struct kvs_group *group, struct kvs_slice key,
+                                          struct kvs_version *ret_version);
+// Takes the entry of such a version away: behind one that has become current in its place.
+void kvs_group_drop_damaged(struct kvs_group *group, struct kvs_slice key,
+                            const struct kvs_version *version);
 // Makes `version` the key's current one, in place of `current` (NULL: none). `effect->key` is set
 // and outlives the group. All or nothing: KVS_ERR_NOMEM.
 KVS_MUST_CHECK int kvs_group_put_current(struct kvs_group *group, struct kvs_effect *effect,

@@ -1,37 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs: their list, their records and the thread that carries them out. The thread changes nothing
-// itself (INV-5): it submits conditional deletions and the record of how far it has come as one
+// Jobs: their list and the thread that carries them out. The thread changes nothing itself (INV-5):
+// it submits conditional deletions and the record of how far it has come (job_record.h) as one
 // group.
-//
-//   META  "job/" | id 16    format u8 = 1 | state u8 | created u64be | finished u64be | deleted
-//   u64be |
-//                           own writer_seq u64be | timestamp u64be | prefix bytes | where to go on
-//
-// writer_seq and timestamp say what was there when the job was made: an own version with a greater
-// number, or another's with a greater timestamp, came later and stays.
 #include "node/jobs.h"
+
 #include "base/assert.h"
+#include "node/job_record.h"
 #include "node/node_internal.h"
 
 #include <time.h>
 
 enum {
-    FORMAT = 1,
     BATCH = 128,      // deletions a group: few enough not to hold up clients' writes
     WALK_MAX = 20000, // keys a step, those that stay included
     RETRY_S = 1,      // after an error of the store
     RECORD_SIZE_MAX = 4096,
-};
-
-static const struct kvs_slice key_prefix = KVS_SLICE("job/");
-enum { RECORD_KEY_SIZE = 4 + 16 };
-
-struct entry {
-    struct kvs_job job;
-    uint64_t writer_seq;
-    int64_t timestamp;
-    size_t cursor_size;
-    char cursor[KVS_KEY_SIZE_MAX + 1]; // keys below it are done with
 };
 
 struct kvs_jobs {
@@ -42,8 +25,8 @@ struct kvs_jobs {
     pthread_cond_t wake;
     bool stopping;
     size_t count;
-    struct entry *entries[KVS_JOBS_KEPT_MAX]; // oldest first
-    pthread_mutex_t starting;                 // one start or cancellation at a time
+    struct kvs_job_entry *entries[KVS_JOBS_KEPT_MAX]; // oldest first
+    pthread_mutex_t starting;                         // one start or cancellation at a time
 };
 
 const char *kvs_job_state_name(enum kvs_job_state state)
@@ -61,77 +44,27 @@ const char *kvs_job_state_name(enum kvs_job_state state)
     return "cancelled";
 }
 
-static bool is_active(const struct entry *entry)
+static bool is_active(const struct kvs_job_entry *entry)
 {
     return entry->job.state == KVS_JOB_QUEUED || entry->job.state == KVS_JOB_RUNNING;
 }
 
 // ---- Records
 
-static void encode_key(const struct kvs_uuid *id, char ret_key[static RECORD_KEY_SIZE])
-{
-    memcpy(ret_key, key_prefix.data, key_prefix.size);
-    memcpy(ret_key + key_prefix.size, id->bytes, sizeof(id->bytes));
-}
-
-static void encode(struct kvs_buf *out, const struct entry *entry)
-{
-    const struct kvs_job *job = &entry->job;
-    kvs_wire_put_u8(out, FORMAT);
-    kvs_wire_put_u8(out, (uint8_t)job->state);
-    kvs_wire_put_u64be(out, (uint64_t)job->created_ms);
-    kvs_wire_put_u64be(out, (uint64_t)job->finished_ms);
-    kvs_wire_put_u64be(out, job->deleted);
-    kvs_wire_put_u64be(out, entry->writer_seq);
-    kvs_wire_put_u64be(out, (uint64_t)entry->timestamp);
-    kvs_wire_put_bytes(out, kvs_slice(job->prefix, job->prefix_size));
-    kvs_buf_append(out, entry->cursor, entry->cursor_size);
-}
-
-static int decode(struct kvs_slice key, struct kvs_slice value, struct entry *entry)
-{
-    struct kvs_job *job = &entry->job;
-    struct kvs_cursor cursor = kvs_cursor(value);
-    if (key.size != RECORD_KEY_SIZE)
-        return KVS_ERR_CORRUPT;
-    memcpy(job->id.bytes, key.data + key_prefix.size, sizeof(job->id.bytes));
-    uint8_t format = kvs_wire_get_u8(&cursor);
-    if (format > FORMAT)
-        return KVS_ERR_VERSION;
-    job->state = (enum kvs_job_state)kvs_wire_get_u8(&cursor);
-    job->created_ms = (int64_t)kvs_wire_get_u64be(&cursor);
-    job->finished_ms = (int64_t)kvs_wire_get_u64be(&cursor);
-    job->deleted = kvs_wire_get_u64be(&cursor);
-    entry->writer_seq = kvs_wire_get_u64be(&cursor);
-    entry->timestamp = (int64_t)kvs_wire_get_u64be(&cursor);
-    struct kvs_slice prefix = kvs_wire_get_bytes(&cursor, sizeof(job->prefix));
-    struct kvs_slice place = kvs_wire_get_rest(&cursor);
-    bool good = !cursor.bad && format == FORMAT && job->state >= KVS_JOB_QUEUED &&
-                job->state <= KVS_JOB_CANCELLED && prefix.size > 0 &&
-                place.size <= sizeof(entry->cursor);
-    if (!good)
-        return KVS_ERR_CORRUPT;
-    memcpy(job->prefix, prefix.data, prefix.size);
-    job->prefix_size = prefix.size;
-    memcpy(entry->cursor, place.data ? place.data : "", place.size);
-    entry->cursor_size = place.size;
-    return 0;
-}
-
 // `buf` and `key` are borrowed by the write.
-static struct kvs_write record_write(const struct entry *entry, char key[static RECORD_KEY_SIZE],
-                                     struct kvs_buf *buf)
+static struct kvs_write record_write(const struct kvs_job_entry *entry,
+                                     char key[static KVS_JOB_KEY_SIZE], struct kvs_buf *buf)
 {
-    encode_key(&entry->job.id, key);
+    kvs_job_encode_key(&entry->job.id, key);
     kvs_buf_clear(buf);
-    encode(buf, entry);
+    kvs_job_encode(buf, entry);
     return (struct kvs_write){
-        .op = KVS_WRITE_META, .key = kvs_slice(key, RECORD_KEY_SIZE), .json = kvs_buf_slice(buf)};
+        .op = KVS_WRITE_META, .key = kvs_slice(key, KVS_JOB_KEY_SIZE), .json = kvs_buf_slice(buf)};
 }
 
-static int save(struct kvs_jobs *jobs, const struct entry *entry)
+static int save(struct kvs_jobs *jobs, const struct kvs_job_entry *entry)
 {
-    char key[RECORD_KEY_SIZE];
+    char key[KVS_JOB_KEY_SIZE];
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf buf = KVS_BUF_INIT(RECORD_SIZE_MAX);
     struct kvs_write write = record_write(entry, key, &buf);
     return buf.err ? buf.err : kvs_node_write_wait(jobs->node, &write);
@@ -139,8 +72,8 @@ static int save(struct kvs_jobs *jobs, const struct entry *entry)
 
 static int erase(struct kvs_jobs *jobs, const struct kvs_uuid *id)
 {
-    char key[RECORD_KEY_SIZE];
-    encode_key(id, key);
+    char key[KVS_JOB_KEY_SIZE];
+    kvs_job_encode_key(id, key);
     struct kvs_write write = {.op = KVS_WRITE_META, .key = kvs_slice(key, sizeof(key))};
     return kvs_node_write_wait(jobs->node, &write);
 }
@@ -155,7 +88,7 @@ static size_t find(const struct kvs_jobs *jobs, const struct kvs_uuid *id)
     return at;
 }
 
-static void insert(struct kvs_jobs *jobs, struct entry *entry)
+static void insert(struct kvs_jobs *jobs, struct kvs_job_entry *entry)
 {
     size_t at = jobs->count;
     while (at > 0 && jobs->entries[at - 1]->job.created_ms > entry->job.created_ms)
@@ -182,7 +115,7 @@ static size_t active_count(const struct kvs_jobs *jobs)
     return count;
 }
 
-static struct entry *oldest_active(const struct kvs_jobs *jobs)
+static struct kvs_job_entry *oldest_active(const struct kvs_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->count; i++)
         if (is_active(jobs->entries[i]))
@@ -194,7 +127,7 @@ static struct entry *oldest_active(const struct kvs_jobs *jobs)
 
 struct step {
     struct kvs_jobs *jobs;
-    const struct entry *entry;
+    const struct kvs_job_entry *entry;
     size_t count;
     bool ended; // there is nothing behind what was collected
     size_t next_size;
@@ -248,7 +181,7 @@ static void pause_at(void *ctx, struct kvs_slice key)
 }
 
 // `entry` is a copy: the list's own is shown to others meanwhile.
-static int run_step(struct kvs_jobs *jobs, struct entry *entry, struct step *step)
+static int run_step(struct kvs_jobs *jobs, struct kvs_job_entry *entry, struct step *step)
 {
     step->jobs = jobs;
     step->entry = entry;
@@ -274,7 +207,7 @@ static int run_step(struct kvs_jobs *jobs, struct entry *entry, struct step *ste
         memcpy(entry->cursor, step->next, step->next_size);
         entry->cursor_size = step->next_size;
     }
-    char key[RECORD_KEY_SIZE];
+    char key[KVS_JOB_KEY_SIZE];
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf buf = KVS_BUF_INIT(RECORD_SIZE_MAX);
     step->writes[step->count] = record_write(entry, key, &buf);
     if (buf.err)
@@ -294,7 +227,7 @@ static int run_step(struct kvs_jobs *jobs, struct entry *entry, struct step *ste
 // ---- The thread
 
 // Waits for something to do, or RETRY_S after an error; a copy of the job, or false: stop.
-static bool take(struct kvs_jobs *jobs, bool failed, struct entry *ret_entry)
+static bool take(struct kvs_jobs *jobs, bool failed, struct kvs_job_entry *ret_entry)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until); // cannot fail for this clock
@@ -303,7 +236,7 @@ static bool take(struct kvs_jobs *jobs, bool failed, struct entry *ret_entry)
     int waited = 0;
     while (failed && !jobs->stopping && waited == 0)
         waited = pthread_cond_timedwait(&jobs->wake, &jobs->lock, &until);
-    struct entry *entry = NULL;
+    struct kvs_job_entry *entry = NULL;
     while (!jobs->stopping && !(entry = oldest_active(jobs)))
         (void)pthread_cond_wait(&jobs->wake, &jobs->lock);
     bool found = !jobs->stopping;
@@ -316,11 +249,12 @@ static bool take(struct kvs_jobs *jobs, bool failed, struct entry *ret_entry)
 }
 
 // Shows what the step has come to. False: it was cancelled or forgotten meanwhile.
-static bool show(struct kvs_jobs *jobs, const struct entry *done, int err, bool *ret_cancelled)
+static bool show(struct kvs_jobs *jobs, const struct kvs_job_entry *done, int err,
+                 bool *ret_cancelled)
 {
     (void)pthread_mutex_lock(&jobs->lock);
     size_t at = find(jobs, &done->job.id);
-    struct entry *entry = at < jobs->count ? jobs->entries[at] : NULL;
+    struct kvs_job_entry *entry = at < jobs->count ? jobs->entries[at] : NULL;
     bool active = entry && is_active(entry);
     *ret_cancelled = entry && !active;
     if (entry)
@@ -339,7 +273,7 @@ static bool show(struct kvs_jobs *jobs, const struct entry *done, int err, bool 
 // The step's record may have been written behind that of the cancellation.
 static void save_again(struct kvs_jobs *jobs, const struct kvs_uuid *id)
 {
-    struct entry copy;
+    struct kvs_job_entry copy;
     (void)pthread_mutex_lock(&jobs->lock);
     size_t at = find(jobs, id);
     bool found = at < jobs->count;
@@ -355,7 +289,7 @@ static void *run(void *opaque)
 {
     struct kvs_jobs *jobs = opaque;
     (void)pthread_setname_np(pthread_self(), "kvs-jobs"); // for people with a debugger only
-    struct entry *entry = malloc(sizeof(*entry));
+    struct kvs_job_entry *entry = malloc(sizeof(*entry));
     struct step *step = malloc(sizeof(*step));
     int err = 0;
     while (entry && step && take(jobs, err != 0, entry)) {
@@ -380,7 +314,7 @@ static void *run(void *opaque)
 // ---- Operations
 
 // Whoever may delete there.
-static bool may_see(const struct kvs_grant *grant, const struct entry *entry)
+static bool may_see(const struct kvs_grant *grant, const struct kvs_job_entry *entry)
 {
     struct kvs_slice key = kvs_slice(entry->job.prefix, entry->job.prefix_size - 1);
     return kvs_grant_check(grant, key, KVS_ACCESS_DELETE) == 0;
@@ -441,7 +375,7 @@ static int check_all(struct kvs_jobs *jobs, const struct kvs_grant *grant, struc
 }
 
 static int make_entry(struct kvs_jobs *jobs, const struct kvs_grant *grant, struct kvs_slice prefix,
-                      struct entry *entry)
+                      struct kvs_job_entry *entry)
 {
     struct kvs_node *node = jobs->node;
     struct kvs_write stamp = {.op = KVS_WRITE_META}; // writes nothing, tells where we are
@@ -450,8 +384,8 @@ static int make_entry(struct kvs_jobs *jobs, const struct kvs_grant *grant, stru
         err = check_all(jobs, grant, prefix); // behind the stamp: later ones are not the job's
     if (err)
         return err;
-    *entry = (struct entry){.writer_seq = stamp.version.writer_seq,
-                            .timestamp = stamp.version.timestamp};
+    *entry = (struct kvs_job_entry){.writer_seq = stamp.version.writer_seq,
+                                    .timestamp = stamp.version.timestamp};
     entry->job.id = kvs_uuid_new(node->options.random);
     entry->job.state = KVS_JOB_QUEUED;
     entry->job.created_ms = kvs_clock_wall_ms(node->options.clock);
@@ -474,7 +408,7 @@ static int start(struct kvs_jobs *jobs, const struct kvs_grant *grant, struct kv
     (void)pthread_mutex_unlock(&jobs->lock);
     if (busy)
         return KVS_ERR_BUSY;
-    KVS_CLEANUP(kvs_freep) struct entry *entry = malloc(sizeof(*entry));
+    KVS_CLEANUP(kvs_freep) struct kvs_job_entry *entry = malloc(sizeof(*entry));
     err = entry ? make_entry(jobs, grant, prefix, entry) : KVS_ERR_NOMEM;
     if (err)
         return err;
@@ -524,7 +458,7 @@ size_t kvs_node_job_list(struct kvs_node *node, const struct kvs_grant *grant,
 static int cancel(struct kvs_jobs *jobs, const struct kvs_grant *grant, const struct kvs_uuid *id,
                   struct kvs_job *ret_job, bool *ret_forgotten)
 {
-    struct entry copy;
+    struct kvs_job_entry copy;
     (void)pthread_mutex_lock(&jobs->lock);
     size_t at = find(jobs, id);
     bool found = at < jobs->count && may_see(grant, jobs->entries[at]);
@@ -563,15 +497,16 @@ static int load(struct kvs_jobs *jobs)
     struct kvs_store_iter *iter = kvs_store_iter_new(jobs->node->store, KVS_FAMILY_META, &options);
     if (!iter)
         return KVS_ERR_NOMEM;
-    for (kvs_store_iter_seek(iter, key_prefix);
-         kvs_store_iter_valid(iter) && kvs_slice_starts_with(kvs_store_iter_key(iter), key_prefix);
+    for (kvs_store_iter_seek(iter, kvs_job_key_prefix);
+         kvs_store_iter_valid(iter) &&
+         kvs_slice_starts_with(kvs_store_iter_key(iter), kvs_job_key_prefix);
          kvs_store_iter_next(iter)) {
         if (jobs->count == KVS_JOBS_KEPT_MAX)
             break; // cannot be: a start makes room first
-        struct entry *entry = calloc(1, sizeof(*entry));
+        struct kvs_job_entry *entry = calloc(1, sizeof(*entry));
         if (!entry)
             return KVS_ERR_NOMEM;
-        int err = decode(kvs_store_iter_key(iter), kvs_store_iter_value(iter), entry);
+        int err = kvs_job_decode(kvs_store_iter_key(iter), kvs_store_iter_value(iter), entry);
         if (err) {
             free(entry);
             return err;

@@ -22,10 +22,11 @@ struct kvs_ledger {
     struct kvs_digest_key key;
     struct kvs_dots dots;
     uint32_t life;
+    bool full_told;       // that this life has no number left
     struct kvs_seen seen; // as stored; this life's own writes are in the commit state instead
     bool seen_changed;    // by the group under way
     int64_t purged_ms;    // INT64_MIN: not known yet
-    uint32_t deferred_count;
+    _Atomic uint32_t deferred_count;   // changed by the commit thread alone
     _Atomic int64_t deferred_first_ms; // INT64_MAX: none
     bool checkpointed;                 // the store may hold a checkpoint
     struct kvs_buf scrub_cursor;
@@ -82,6 +83,9 @@ KVS_MUST_CHECK int kvs_ledger_split(struct kvs_ledger *ledger, struct kvs_slice 
 // ---- In the store (META): put into the batch of the group
 
 KVS_MUST_CHECK int kvs_ledger_put_seen(struct kvs_ledger *ledger, struct kvs_store_batch *batch);
+// The META key of a deferred version, which begins with KVS_META_DEFERRED. False: it is none of
+// ours.
+bool kvs_deferred_key_decode(struct kvs_slice key, int64_t *ret_due_ms, struct kvs_uuid *ret_uuid);
 // A removal is not in the log: the checkpoint is no longer good.
 void kvs_ledger_spoil_checkpoint(struct kvs_ledger *ledger, struct kvs_store_batch *batch);
 

@@ -49,27 +49,45 @@ static int load_seen(struct kvs_ledger *ledger)
     return kvs_seen_decode(kvs_buf_slice(&value), &ledger->seen);
 }
 
-// When the first deferred version is due.
+bool kvs_deferred_key_decode(struct kvs_slice key, int64_t *ret_due_ms, struct kvs_uuid *ret_uuid)
+{
+    struct kvs_cursor cursor =
+        kvs_cursor(kvs_slice(key.data + KVS_META_DEFERRED.size, key.size - KVS_META_DEFERRED.size));
+    uint64_t due_ms = kvs_wire_get_u64be(&cursor);
+    struct kvs_uuid uuid = kvs_wire_get_uuid(&cursor);
+    if (!kvs_cursor_finished(&cursor) || due_ms > INT64_MAX)
+        return false;
+    *ret_due_ms = (int64_t)due_ms;
+    if (ret_uuid)
+        *ret_uuid = uuid;
+    return true;
+}
+
+// How many deferred versions there are, and when the first one is due. One whose key cannot be read
+// is due at once: merge.c reports it.
 static int load_deferred(struct kvs_ledger *ledger)
 {
     const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
     KVS_CLEANUP(kvs_store_iter_freep)
     struct kvs_store_iter *iter =
         kvs_store_iter_new(ledger->node->store, KVS_FAMILY_META, &options);
-    ledger->deferred_count = 0;
-    atomic_store(&ledger->deferred_first_ms, INT64_MAX);
+    uint32_t count = 0;
+    int64_t first_ms = INT64_MAX;
     if (!iter)
         return KVS_ERR_NOMEM;
-    kvs_store_iter_seek(iter, KVS_META_DEFERRED);
-    if (!kvs_store_iter_valid(iter) ||
-        !kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_DEFERRED))
-        return kvs_store_iter_error(iter);
-    struct kvs_slice key = kvs_store_iter_key(iter);
-    struct kvs_cursor cursor =
-        kvs_cursor(kvs_slice(key.data + KVS_META_DEFERRED.size, key.size - KVS_META_DEFERRED.size));
-    atomic_store(&ledger->deferred_first_ms, (int64_t)kvs_wire_get_u64be(&cursor));
-    ledger->deferred_count = 1; // or more
-    return cursor.bad ? KVS_ERR_CORRUPT : 0;
+    for (kvs_store_iter_seek(iter, KVS_META_DEFERRED);
+         kvs_store_iter_valid(iter) &&
+         kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_DEFERRED);
+         kvs_store_iter_next(iter), count++) {
+        int64_t due_ms = 0;
+        if (!kvs_deferred_key_decode(kvs_store_iter_key(iter), &due_ms, NULL))
+            due_ms = 0;
+        if (due_ms < first_ms)
+            first_ms = due_ms;
+    }
+    atomic_store(&ledger->deferred_count, count);
+    atomic_store(&ledger->deferred_first_ms, first_ms);
+    return kvs_store_iter_error(iter);
 }
 
 static int load(struct kvs_ledger *ledger)

@@ -157,7 +157,7 @@ void kvs_node_cluster_status(struct kvs_node *node, struct kvs_cluster_status *r
         return;
     kvs_replica_look(node->replica, take_in, &glance);
     take_in_foreign(node, ret_status);
-    ret_status->deferred = atomic_load(&node->ledger->deferred_first_ms) != INT64_MAX;
+    ret_status->deferred = atomic_load(&node->ledger->deferred_count);
 }
 
 size_t kvs_node_alive_count(struct kvs_node *node)

@@ -11,16 +11,17 @@
 #include "node/group.h"
 #include "node/ledger.h"
 #include "node/replica_op.h"
+#include "node/screen.h"
 #include "repl/judge.h"
 
 #include <stdlib.h>
 
 enum {
     OP_ARENA_MAX = 1 << 30,
-    STUB_SIZE = 8, // the hash that stands for an expired payload
     FLAGS_FROM_PEERS = KVS_VERSION_TOMBSTONE | KVS_VERSION_STUB,
     DEFERRED_ENTRY_MAX = KVS_REPL_KEY_MAX + 256,
     DUE_BYTES_MAX = 16 << 20, // merged at once; the rest is asked for again
+    DAMAGED_MAX = 64,         // dropped at once, likewise
 };
 
 struct kvs_replica_op *kvs_replica_op_new(enum kvs_replica_op_type type, uint64_t token)
@@ -40,6 +41,7 @@ void kvs_replica_op_free(struct kvs_replica_op *op)
 {
     if (!op)
         return;
+    free(op->event);
     kvs_seen_done(&op->seen);
     kvs_arena_done(&op->arena);
     free(op);
@@ -149,6 +151,14 @@ static void put_deferred_key(struct kvs_group *group, const struct kvs_version *
     kvs_wire_put_uuid(&group->key, &version->uuid);
 }
 
+// An operation that failed behind it may have kept it before. Its key is in group->key.
+static bool is_new_deferred(struct kvs_group *group)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf value = KVS_BUF_INIT(KVS_NODE_ENTRY_SIZE_MAX);
+    return kvs_store_get(group->node->store, KVS_FAMILY_META, kvs_buf_slice(&group->key),
+                         KVS_READ_DISK, &value) == KVS_ERR_NOT_FOUND;
+}
+
 static int defer(struct merging *m, const struct kvs_repl_item *item)
 {
     struct kvs_group *group = m->group;
@@ -158,6 +168,7 @@ static int defer(struct merging *m, const struct kvs_repl_item *item)
         return KVS_ERR_NOMEM;
     }
     put_deferred_key(group, v);
+    bool is_new = is_new_deferred(group);
     kvs_wire_put_u8(&group->value, v->flags & FLAGS_FROM_PEERS);
     kvs_wire_put_uuid(&group->value, &v->writer.node);
     kvs_wire_put_u64be(&group->value, (uint64_t)v->writer.joined_timestamp);
@@ -166,7 +177,8 @@ static int defer(struct merging *m, const struct kvs_repl_item *item)
     kvs_wire_put_bytes(&group->value, item->key);
     kvs_buf_append_slice(&group->value, item->value);
     kvs_group_put_meta(group);
-    m->ledger->deferred_count = 1; // there are some
+    if (is_new)
+        atomic_fetch_add(&m->ledger->deferred_count, 1);
     if (v->timestamp < group->deferred_first_ms)
         group->deferred_first_ms = v->timestamp;
     if (v->timestamp < atomic_load(&m->ledger->deferred_first_ms))
@@ -186,18 +198,13 @@ static void warn_quarantined(const struct merging *m, struct kvs_slice key,
             KVS_F_SLICE("writer", kvs_slice(writer, sizeof(writer))));
 }
 
-static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
-                           struct kvs_slice key, const struct kvs_record *current)
+// What becomes of it beside `current` (NULL: absent).
+static struct kvs_judgement judgement_of(const struct merging *m, const struct kvs_repl_item *item,
+                                         const struct kvs_version *current)
 {
-    struct kvs_node *node = m->group->node;
-    struct kvs_version current_version = {0};
-    if (current) {
-        current_version = current->version;
-        if (!kvs_writers_get(node->writers, current->writer_id, &current_version.writer))
-            return KVS_ERR_CORRUPT;
-    }
-    struct kvs_judgement j = {
-        .current = current ? &current_version : NULL,
+    const struct kvs_node *node = m->group->node;
+    return (struct kvs_judgement){
+        .current = current,
         .incoming = &item->version,
         .watermark_ms = m->watermark_ms,
         .forgotten_ms = m->op->forgotten_ms,
@@ -208,14 +215,19 @@ static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
         .sender_has_us = m->sender_has_us,
         .due = m->due,
     };
-    enum kvs_verdict verdict = kvs_judge(&j);
-    if (j.conflict)
-        log_conflict(m, key, &j, verdict != KVS_VERDICT_LOSE);
-    m->op->commit.revived |= j.revived;
+}
+
+static int carry_out(struct merging *m, const struct kvs_repl_item *item, struct kvs_slice key,
+                     const struct kvs_record *current, const struct kvs_judgement *j,
+                     enum kvs_verdict verdict)
+{
+    if (j->conflict)
+        log_conflict(m, key, j, verdict != KVS_VERDICT_LOSE);
+    m->op->commit.revived |= j->revived;
     switch (verdict) {
     case KVS_VERDICT_APPLY:
     case KVS_VERDICT_LOSE:
-        return put_version(m, key, item, current, &j, verdict);
+        return put_version(m, key, item, current, j, verdict);
     case KVS_VERDICT_REMOVE: {
         struct kvs_effect *effect = next_effect(m, key);
         return effect ? kvs_group_remove(m->group, effect, current) : KVS_ERR_NOMEM;
@@ -233,24 +245,45 @@ static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
 }
 
 // The record under the key fails its checksum. Its entry key still says which version it is: the
-// same one, or a newer one, puts the key right.
+// same one takes its place, unless that would have gone by now; any other is judged as ever.
 static int heal(struct merging *m, const struct kvs_repl_item *item, struct kvs_slice key)
 {
-    struct kvs_current damaged;
-    struct kvs_store_iter *iter = kvs_group_iter(m->group, key);
-    int err = iter ? kvs_node_current_at(m->group->node, iter, key, &damaged) : KVS_ERR_NOMEM;
-    if (err || kvs_version_cmp(&item->version, &damaged.version, NULL) < 0)
-        return err;
-    const struct kvs_judgement j = {.incoming = &item->version};
-    size_t at = m->op->effect_count;
-    err = put_version(m, key, item, NULL, &j, KVS_VERDICT_APPLY);
+    struct kvs_version damaged;
+    int err = kvs_group_find_damaged(m->group, key, &damaged);
     if (err)
         return err;
+    struct kvs_judgement j = judgement_of(m, item, &damaged);
+    bool same = kvs_version_cmp(&item->version, &damaged, NULL) == 0;
+    enum kvs_verdict verdict = KVS_VERDICT_APPLY;
+    if (same && kvs_version_is_removable(&item->version, m->watermark_ms))
+        verdict = KVS_VERDICT_REMOVE;
+    else if (!same)
+        verdict = kvs_judge(&j);
+    size_t at = m->op->effect_count;
+    err = carry_out(m, item, key, NULL, &j, verdict);
+    if (err || (verdict != KVS_VERDICT_APPLY && verdict != KVS_VERDICT_REMOVE))
+        return err;
+    if (verdict == KVS_VERDICT_APPLY && !same)
+        kvs_group_drop_damaged(m->group, key, &damaged);
     m->op->effects[at].uncertain = true;
     kvs_metrics_add(m->group->node->options.metrics, KVS_METRIC_REPAIRED_RECORDS, 1);
     kvs_log(m->group->node->options.log, KVS_LOG_WARN, "damaged record repaired from a peer",
             KVS_F_SLICE("key", key));
     return 0;
+}
+
+static int judge_and_merge(struct merging *m, const struct kvs_repl_item *item,
+                           struct kvs_slice key, const struct kvs_record *current)
+{
+    struct kvs_version version = {0};
+    if (current) {
+        version = current->version;
+        if (!kvs_writers_get(m->group->node->writers, current->writer_id, &version.writer))
+            return heal(m, item, key); // as good as damaged
+    }
+    struct kvs_judgement j = judgement_of(m, item, current ? &version : NULL);
+    enum kvs_verdict verdict = kvs_judge(&j);
+    return carry_out(m, item, key, current, &j, verdict);
 }
 
 static int merge(struct merging *m, const struct kvs_repl_item *item)
@@ -267,32 +300,18 @@ static int merge(struct merging *m, const struct kvs_repl_item *item)
 
 // ---- The operations
 
-// Bytes from a peer reach the store only as what we could have written ourselves.
-static bool is_sane(const struct kvs_repl_item *item)
-{
-    const struct kvs_version *v = &item->version;
-    struct kvs_slice key;
-    if (!kvs_tagged_key(item->key, &key) || v->timestamp <= 0 || v->expires_at < 0 ||
-        v->writer.joined_timestamp < 0)
-        return false;
-    if (kvs_version_is_tombstone(v))
-        return item->value.size == 0;
-    if ((v->flags & KVS_VERSION_STUB) != 0)
-        return item->value.size == STUB_SIZE && v->expires_at != 0;
-    return kvs_json_validate(item->value, NULL) == 0;
-}
-
 static int apply(struct kvs_group *group, struct kvs_replica_op *op)
 {
     struct kvs_ledger *ledger = group->node->ledger;
     struct merging m = {group, op, ledger, op->watermark_ms, op->sender_has_us, false};
     int err = reserve_effects(op, op->item_count);
     for (size_t i = 0; !err && i < op->item_count; i++)
-        err = is_sane(&op->items[i]) ? 0 : KVS_ERR_SYNTAX;
+        err = kvs_item_is_sane(&op->items[i]) ? 0 : KVS_ERR_SYNTAX;
     // A version that is merged stays merged even when a later one fails: merging it again changes
     // nothing, and `seen` does not speak of it.
     for (size_t i = 0; !err && i < op->item_count; i++)
-        err = merge(&m, &op->items[i]);
+        if ((err = merge(&m, &op->items[i])) != 0)
+            op->refused = &op->items[i];
     for (size_t i = 0; !err && i < op->item_count; i++)
         err = kvs_seen_note(&ledger->seen, &op->items[i].version);
     if (!err)
@@ -310,15 +329,11 @@ static int adopt(struct kvs_group *group, struct kvs_replica_op *op)
     return kvs_seen_adopt(&ledger->seen, &op->seen);
 }
 
-static bool decode_deferred(struct kvs_slice key, struct kvs_slice value,
-                            struct kvs_repl_item *ret_item)
+// `ret_item->version` has its timestamp and uuid, from the key.
+static bool decode_deferred(struct kvs_slice value, struct kvs_repl_item *ret_item)
 {
-    struct kvs_cursor k =
-        kvs_cursor(kvs_slice(key.data + KVS_META_DEFERRED.size, key.size - KVS_META_DEFERRED.size));
     struct kvs_cursor v = kvs_cursor(value);
     struct kvs_version *version = &ret_item->version;
-    version->timestamp = (int64_t)kvs_wire_get_u64be(&k);
-    version->uuid = kvs_wire_get_uuid(&k);
     version->flags = kvs_wire_get_u8(&v);
     version->writer.node = kvs_wire_get_uuid(&v);
     version->writer.joined_timestamp = (int64_t)kvs_wire_get_u64be(&v);
@@ -326,13 +341,15 @@ static bool decode_deferred(struct kvs_slice key, struct kvs_slice value,
     version->expires_at = (int64_t)kvs_wire_get_uvarint(&v, INT64_MAX);
     ret_item->key = kvs_wire_get_bytes(&v, KVS_REPL_KEY_MAX);
     ret_item->value = kvs_wire_get_rest(&v);
-    return kvs_cursor_finished(&k) && !v.bad;
+    return !v.bad && kvs_item_is_sane(ret_item);
 }
 
 struct due_list {
     struct kvs_repl_item *items;
     size_t count, capacity;
     size_t bytes;
+    struct kvs_slice damaged[DAMAGED_MAX]; // keys in META of those that cannot be read
+    size_t damaged_count;
 };
 
 static int keep_due(struct due_list *list, struct kvs_arena *arena,
@@ -356,6 +373,13 @@ static int keep_due(struct due_list *list, struct kvs_arena *arena,
     return kept->key.data && kept->value.data ? 0 : KVS_ERR_NOMEM;
 }
 
+static int keep_damaged(struct due_list *list, struct kvs_arena *arena, struct kvs_slice key)
+{
+    struct kvs_slice kept = kvs_arena_copy(arena, key);
+    list->damaged[list->damaged_count++] = kept;
+    return kept.data ? 0 : KVS_ERR_NOMEM;
+}
+
 // Reads what is due, as much as one operation takes; *ret_next_ms is when the next one is, of those
 // that the group itself has put aside too: the iterator does not see them yet.
 static int read_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms,
@@ -371,19 +395,41 @@ static int read_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t 
          kvs_store_iter_valid(iter) &&
          kvs_slice_starts_with(kvs_store_iter_key(iter), KVS_META_DEFERRED);
          kvs_store_iter_next(iter)) {
+        struct kvs_slice key = kvs_store_iter_key(iter);
         struct kvs_repl_item item = {0};
-        if (!decode_deferred(kvs_store_iter_key(iter), kvs_store_iter_value(iter), &item))
-            return KVS_ERR_CORRUPT;
-        if (item.version.timestamp > upto_ms || ret_list->bytes >= DUE_BYTES_MAX) {
+        bool known = kvs_deferred_key_decode(key, &item.version.timestamp, &item.version.uuid);
+        if (item.version.timestamp > upto_ms || ret_list->bytes >= DUE_BYTES_MAX ||
+            ret_list->damaged_count == DAMAGED_MAX) {
             if (item.version.timestamp < *ret_next_ms)
                 *ret_next_ms = item.version.timestamp;
             break;
         }
-        int err = keep_due(ret_list, &op->arena, &item);
+        int err = known && decode_deferred(kvs_store_iter_value(iter), &item)
+                      ? keep_due(ret_list, &op->arena, &item)
+                      : keep_damaged(ret_list, &op->arena, key);
         if (err)
             return err;
     }
     return kvs_store_iter_error(iter);
+}
+
+// Nobody knows any more which key it is of. But it has been counted as seen, so it must come back
+// while its peers still think that it is missing here: all are compared with, at once, and nothing
+// is claimed meanwhile. Long before the watermark, which is later by the retention, comes to it.
+static void drop_damaged(struct merging *m, const struct due_list *list)
+{
+    struct kvs_node *node = m->group->node;
+    for (size_t i = 0; i < list->damaged_count; i++) {
+        int64_t due_ms = 0;
+        (void)kvs_deferred_key_decode(list->damaged[i], &due_ms, NULL); // 0: not even that is known
+        kvs_store_batch_delete(m->group->batch, KVS_FAMILY_META, list->damaged[i]);
+        m->group->change_count++;
+        kvs_metrics_add(node->options.metrics, KVS_METRIC_DEFERRED_DAMAGED, 1);
+        kvs_log(node->options.log, KVS_LOG_ERROR,
+                "a version that was kept aside is damaged: dropped, and looked for at all members",
+                KVS_F_INT("timestamp", due_ms));
+    }
+    m->op->commit.revived |= list->damaged_count > 0;
 }
 
 // It is taken off with its merge, and not before: one that cannot be merged must not be lost.
@@ -398,6 +444,14 @@ static int merge_due_one(struct merging *m, const struct kvs_repl_item *item)
     kvs_buf_clear(&group->key);
     group->change_count++;
     return 0;
+}
+
+static void note_deferred(struct kvs_ledger *ledger, size_t gone, int64_t next_ms)
+{
+    uint32_t count = atomic_load(&ledger->deferred_count);
+    uint32_t left = next_ms == INT64_MAX ? 0 : count > gone ? (uint32_t)(count - gone) : 1;
+    atomic_store(&ledger->deferred_count, left);
+    atomic_store(&ledger->deferred_first_ms, next_ms);
 }
 
 // *ret_next_ms: when the next one is due that still waits.
@@ -415,11 +469,12 @@ static int merge_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t
         err = reserve_effects(op, list.count);
     for (size_t i = 0; !err && i < list.count; i++)
         err = merge_due_one(&m, &list.items[i]);
-    if (!err) {
-        ledger->deferred_count = *ret_next_ms != INT64_MAX;
-        atomic_store(&ledger->deferred_first_ms, *ret_next_ms);
-    }
-    return err;
+    if (err)
+        return err;
+    drop_damaged(&m, &list);
+    op->took_deferred = list.count + list.damaged_count > 0;
+    note_deferred(ledger, list.count + list.damaged_count, *ret_next_ms);
+    return 0;
 }
 
 static void put_clock(struct kvs_group *group)

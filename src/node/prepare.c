@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "node/backup.h"
 #include "node/group.h"
+#include "node/ledger.h"
 #include "repl/judge.h"
 #include "repl/seen.h"
 
@@ -54,13 +55,17 @@ static int64_t expiry(const struct kvs_group *group, const struct kvs_write *wri
     return expires_at;
 }
 
+static int64_t timestamp_of(const struct kvs_record *current)
+{
+    return current ? current->version.timestamp : 0;
+}
+
 // INV-4.
-static struct kvs_version next_version(struct kvs_group *group, const struct kvs_record *current)
+static struct kvs_version next_version(struct kvs_group *group, int64_t replaced_ms)
 {
     struct kvs_node *node = group->node;
     struct kvs_version version = {
-        .timestamp = kvs_stamp_clock_next(&node->clock, group->now_ms,
-                                          current ? current->version.timestamp : 0),
+        .timestamp = kvs_stamp_clock_next(&node->clock, group->now_ms, replaced_ms),
         .uuid = kvs_uuid_new(node->options.random),
         .writer = node->identity.self,
         .writer_seq = ++group->state.writer_seq,
@@ -71,16 +76,29 @@ static struct kvs_version next_version(struct kvs_group *group, const struct kvs
     return version;
 }
 
+// A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second. Behind the last one
+// nothing is written before the next start, which begins a new life: peers would take the dots of a
+// life that never began for holes.
+static bool life_is_full(struct kvs_group *group, const struct kvs_version *version)
+{
+    struct kvs_ledger *ledger = group->node->ledger;
+    if (!ledger || kvs_dot_count(version->writer_seq) != UINT32_MAX)
+        return false;
+    if (!ledger->full_told)
+        kvs_log(group->node->options.log, KVS_LOG_ERROR,
+                "writes refused: this run has written as many versions as it can count: restart "
+                "this node");
+    ledger->full_told = true;
+    return true;
+}
+
 static int add_version(struct kvs_group *group, struct kvs_write *write,
                        const struct kvs_version *version, struct kvs_slice json,
                        const struct kvs_record *current)
 {
-    // A life has 2^32 - 1 numbers, enough for a day at fifty thousand a second. Behind the last one
-    // nothing is written before the next start, which begins a new life: peers would take the dots
-    // of a life that never began for holes.
     int err = KVS_ERR_BUSY;
     write->effect.created = write->created;
-    if (!group->node->ledger || kvs_dot_count(version->writer_seq) != UINT32_MAX)
+    if (!life_is_full(group, version))
         err = kvs_group_put_current(group, &write->effect, version, KVS_NODE_SELF_WRITER_ID, json,
                                     current);
     if (err)
@@ -95,7 +113,7 @@ static int add_version(struct kvs_group *group, struct kvs_write *write,
 static int prepare_put(struct kvs_group *group, struct kvs_write *write,
                        const struct kvs_record *current, struct kvs_slice json)
 {
-    struct kvs_version version = next_version(group, current);
+    struct kvs_version version = next_version(group, timestamp_of(current));
     version.expires_at = expiry(group, write, current);
     return add_version(group, write, &version, json, current);
 }
@@ -105,7 +123,7 @@ static int prepare_delete(struct kvs_group *group, struct kvs_write *write,
 {
     if (write->created)
         return KVS_ERR_NOT_FOUND;
-    struct kvs_version version = next_version(group, current);
+    struct kvs_version version = next_version(group, timestamp_of(current));
     version.flags = KVS_VERSION_TOMBSTONE;
     return add_version(group, write, &version, KVS_SLICE_EMPTY, current);
 }
@@ -147,6 +165,48 @@ static int prepare_restore(struct kvs_group *group, struct kvs_write *write,
         err = prepare_put(group, write, current, kvs_buf_slice(&revision.json));
     kvs_buf_done(&revision.json);
     return err;
+}
+
+// ---- Over a damaged record
+
+// Whoever asks nothing of what was there may replace it unread.
+static bool may_replace_damaged(const struct kvs_write *write)
+{
+    return (write->op == KVS_WRITE_PUT || write->op == KVS_WRITE_DELETE) &&
+           write->condition == KVS_CONDITION_NONE && write->ttl_ms != KVS_TTL_KEEP;
+}
+
+// Nobody knows whether there was anything to see under the key: it takes the right to create as
+// well as to write, and counts as a replacement. The new version beats the time in the damaged
+// one's entry key, which is all that is left of it.
+static int prepare_over_damaged(struct kvs_group *group, struct kvs_write *write)
+{
+    struct kvs_node *node = group->node;
+    struct kvs_version damaged;
+    bool deletes = write->op == KVS_WRITE_DELETE;
+    int err = kvs_group_find_damaged(group, write->key, &damaged);
+    write->created = false;
+    if (!err)
+        err = kvs_grant_check(write->grant, write->key,
+                              deletes ? KVS_ACCESS_DELETE : KVS_ACCESS_WRITE);
+    if (!err && !deletes)
+        err = kvs_grant_check(write->grant, write->key, KVS_ACCESS_CREATE);
+    if (err)
+        return err;
+    struct kvs_version version = next_version(group, damaged.timestamp);
+    if (deletes)
+        version.flags = KVS_VERSION_TOMBSTONE;
+    else
+        version.expires_at = expiry(group, write, NULL);
+    err = add_version(group, write, &version, deletes ? KVS_SLICE_EMPTY : write->json, NULL);
+    if (err)
+        return err;
+    kvs_group_drop_damaged(group, write->key, &damaged);
+    write->effect.uncertain = true;
+    kvs_metrics_add(node->options.metrics, KVS_METRIC_REPLACED_DAMAGED, 1);
+    kvs_log(node->options.log, KVS_LOG_WARN, "damaged record replaced by a write",
+            KVS_F_SLICE("key", write->key));
+    return 0;
 }
 
 // ---- Housekeeping's operations
@@ -289,6 +349,8 @@ static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
             postpone(group, write);
         return err;
     }
+    if (err == KVS_ERR_CORRUPT && may_replace_damaged(write))
+        return prepare_over_damaged(group, write);
     if (err)
         return err;
     bool visible = current && kvs_version_is_visible(&current->version, group->now_ms);

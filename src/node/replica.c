@@ -52,14 +52,17 @@ static struct kvs_replica_event *event_new(enum kvs_replica_event_type type)
 void kvs_replica_committed(struct kvs_replica *r, const struct kvs_repl_commit *commit)
 {
     (void)pthread_mutex_lock(&r->lock);
+    struct kvs_replica_event *event = NULL;
+    r->has_late = false;
     if (r->tail && r->tail->type == KVS_REPLICA_EVENT_COMMITTED) {
         r->tail->commit = *commit; // it says all that the one before said
-    } else {
-        struct kvs_replica_event *event = event_new(KVS_REPLICA_EVENT_COMMITTED);
-        if (event) { // else the next one says it
-            event->commit = *commit;
-            kvs_replica_push_locked(r, event);
-        }
+    } else if ((event = event_new(KVS_REPLICA_EVENT_COMMITTED))) {
+        event->commit = *commit;
+        kvs_replica_push_locked(r, event);
+    } else { // it is told when nothing else waits, unless a later one comes first
+        r->has_late = true;
+        r->late = *commit;
+        (void)pthread_cond_signal(&r->wake);
     }
     (void)pthread_mutex_unlock(&r->lock);
 }
@@ -75,12 +78,10 @@ static void on_op_done(struct kvs_executor *executor, struct kvs_task *task)
         r->persist_err = write->err;
         (void)pthread_cond_broadcast(&r->wake);
     } else {
-        struct kvs_replica_event *event = event_new(KVS_REPLICA_EVENT_OP);
-        // Out of memory: the core never hears of it, as if its messages had been lost.
-        if (event) {
-            event->op = op;
-            kvs_replica_push_locked(r, event);
-        }
+        struct kvs_replica_event *event = KVS_TAKE(op->event);
+        event->op = op;
+        r->has_late = false; // this one says it
+        kvs_replica_push_locked(r, event);
     }
     (void)pthread_mutex_unlock(&r->lock);
 }
@@ -181,14 +182,15 @@ static bool is_damaged(struct kvs_node *node, const struct kvs_tagged *tagged)
 static void step(struct kvs_replica *r, struct kvs_repl_event *event);
 
 // Forgets what has been repaired, and asks a peer for the rest.
-static void ask_for_damaged(struct kvs_replica *r, int64_t now_ms)
+static void ask_for_damaged(struct kvs_replica *r)
 {
     struct kvs_slice keys[KVS_REPL_DAMAGED_MAX];
+    int64_t now_ms = kvs_clock_mono_ms(r->node->options.clock);
+    if (now_ms < r->damaged_next_ms || atomic_load(&r->damaged_count) == 0)
+        return;
     (void)pthread_mutex_lock(&r->lock);
     size_t count = r->damaged_count;
     (void)pthread_mutex_unlock(&r->lock);
-    if (count == 0 || now_ms < r->damaged_next_ms)
-        return;
     r->damaged_next_ms = now_ms + DAMAGE_RETRY_MS;
     size_t left = 0;
     for (size_t i = 0; i < count; i++) { // only this thread takes any away
@@ -239,6 +241,62 @@ static void step(struct kvs_replica *r, struct kvs_repl_event *event)
     kvs_replica_perform_own_due(r, event);
 }
 
+void kvs_replica_give_up(struct kvs_replica *r, enum kvs_repl_event_type answer, uint64_t token)
+{
+    if (token != 0 && r->lost_count < KVS_REPLICA_LOST_MAX)
+        r->lost[r->lost_count++] = (struct kvs_replica_lost){answer, token};
+}
+
+// Those that are there now: what is lost in consequence has to wait for the next time.
+static void return_lost(struct kvs_replica *r)
+{
+    struct kvs_replica_lost lost[8];
+    size_t count = r->lost_count < KVS_ARRAY_SIZE(lost) ? r->lost_count : KVS_ARRAY_SIZE(lost);
+    memcpy(lost, r->lost, count * sizeof(lost[0]));
+    r->lost_count -= count;
+    memmove(r->lost, r->lost + count, r->lost_count * sizeof(lost[0]));
+    for (size_t i = 0; i < count; i++) {
+        struct kvs_repl_event event = {.type = lost[i].answer};
+        if (event.type == KVS_REPL_EVENT_COMMIT) {
+            event.commit = r->told; // nothing new
+            event.commit.token = lost[i].token;
+            event.commit.promise_ms = 0;
+            event.commit.revived = false;
+            event.commit.err = KVS_ERR_NOMEM;
+        } else if (event.type == KVS_REPL_EVENT_READ) {
+            event.read = (struct kvs_repl_read){.token = lost[i].token, .err = KVS_ERR_NOMEM};
+        } else {
+            event.compared =
+                (struct kvs_repl_compare_done){.token = lost[i].token, .err = KVS_ERR_NOMEM};
+        }
+        step(r, &event);
+    }
+}
+
+static void step_message(void *ctx, struct kvs_slice message)
+{
+    struct kvs_repl_event event = {.type = KVS_REPL_EVENT_MESSAGE, .message = message};
+    step(ctx, &event);
+}
+
+static void on_message(struct kvs_replica *r, struct kvs_slice message)
+{
+    int64_t now_ms = kvs_clock_mono_ms(r->node->options.clock);
+    struct kvs_repl_view view;
+    if (!kvs_screen_is_on(&r->screen, now_ms)) {
+        step_message(r, message);
+        return;
+    }
+    kvs_repl_view(r->core, &view);
+    kvs_screen_pass(&r->screen, view.seen, message, now_ms, step_message, r);
+}
+
+static void note_refused(struct kvs_replica *r, const struct kvs_replica_op *op)
+{
+    if (op->type == KVS_OP_APPLY && kvs_screen_is_for_good(op->commit.err))
+        kvs_screen_begin(&r->screen, op->refused, kvs_clock_mono_ms(r->node->options.clock));
+}
+
 static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
 {
     struct kvs_repl_event e = {.type = KVS_REPL_EVENT_TICK};
@@ -246,15 +304,17 @@ static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
     bool leave = false;
     switch (event->type) {
     case KVS_REPLICA_EVENT_MESSAGE:
-        e.type = KVS_REPL_EVENT_MESSAGE;
-        e.message = kvs_slice(event->bytes, event->size);
-        break;
+        on_message(r, kvs_slice(event->bytes, event->size));
+        free(event);
+        return;
     case KVS_REPLICA_EVENT_OP:
         e.type = KVS_REPL_EVENT_COMMIT;
         e.commit = event->op->commit;
+        r->told = e.commit;
         if (event->op->type == KVS_OP_DUE)
             kvs_replica_due_done(r, event->op);
         leave = event->op->type == KVS_OP_LEAVE;
+        note_refused(r, event->op);
         kvs_replica_observe_lag(r, event->op);
         kvs_replica_op_free(event->op);
         break;
@@ -265,6 +325,7 @@ static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
     case KVS_REPLICA_EVENT_COMMITTED:
         e.type = KVS_REPL_EVENT_COMMIT;
         e.commit = event->commit;
+        r->told = e.commit;
         break;
     case KVS_REPLICA_EVENT_REMOVE:
         e.type = KVS_REPL_EVENT_REMOVE;
@@ -292,15 +353,18 @@ static void wait_until(struct kvs_replica *r, int64_t at_ms)
         return;
     struct timespec until = kvs_replica_deadline(delay_ms);
     int waited = 0;
-    while (!r->first && !r->stopping && waited != ETIMEDOUT)
+    while (!r->first && !r->has_late && !r->stopping && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&r->wake, &r->lock, &until);
 }
 
-// One event, or NULL when a tick is due; *ret_stopping: no more are wanted.
-static struct kvs_replica_event *next_event(struct kvs_replica *r, bool *ret_stopping)
+// One event, or NULL when a tick is due or *ret_tick is another event that stands in for it;
+// *ret_stopping: no more are wanted.
+static struct kvs_replica_event *next_event(struct kvs_replica *r, struct kvs_repl_event *ret_tick,
+                                            bool *ret_stopping)
 {
+    *ret_tick = (struct kvs_repl_event){.type = KVS_REPL_EVENT_TICK};
     (void)pthread_mutex_lock(&r->lock);
-    if (!r->first && !r->stopping)
+    if (!r->first && !r->has_late && !r->stopping)
         wait_until(r, r->next_ms);
     struct kvs_replica_event *event = r->first;
     if (event) {
@@ -311,6 +375,10 @@ static struct kvs_replica_event *next_event(struct kvs_replica *r, bool *ret_sto
         }
         if (event->type == KVS_REPLICA_EVENT_MESSAGE)
             r->message_bytes -= sizeof(*event) + event->size;
+    } else if (r->has_late) {
+        *ret_tick = (struct kvs_repl_event){.type = KVS_REPL_EVENT_COMMIT, .commit = r->late};
+        r->told = r->late;
+        r->has_late = false;
     }
     *ret_stopping = r->stopping;
     (void)pthread_mutex_unlock(&r->lock);
@@ -323,16 +391,16 @@ static void *run(void *opaque)
     (void)pthread_setname_np(pthread_self(), "kvs-replica"); // for people with a debugger only
     bool stopping = false;
     for (;;) {
-        struct kvs_replica_event *event = next_event(r, &stopping);
+        struct kvs_repl_event tick;
+        struct kvs_replica_event *event = next_event(r, &tick, &stopping);
         if (stopping && !event)
             break;
-        if (event) {
+        if (event)
             handle(r, event);
-        } else {
-            struct kvs_repl_event tick = {.type = KVS_REPL_EVENT_TICK};
+        else
             step(r, &tick);
-            ask_for_damaged(r, tick.now_ms);
-        }
+        return_lost(r);
+        ask_for_damaged(r); // however busy it is
     }
     return NULL;
 }
@@ -411,6 +479,7 @@ static int init(struct kvs_replica *r, struct kvs_message *ret_message)
         return kvs_fail(ret_message, err, "state of replication: %s", kvs_err_text(err));
     kvs_repl_view(r->core, &view);
     atomic_store(&r->syncing, view.syncing);
+    kvs_member_roll_init(&r->roll, r->core);
     tell_system_ready(r, !view.lacks_system);
     return 0;
 }
@@ -423,6 +492,7 @@ int kvs_replica_new(struct kvs_node *node, struct kvs_replica **ret_replica,
         return kvs_fail(ret_message, KVS_ERR_NOMEM, "out of memory");
     r->node = node;
     r->options = node->options.cluster;
+    r->screen.node = node;
     r->executor.post = on_op_done;
     r->last = &r->first;
     kvs_repl_actions_init(&r->actions);

@@ -5,7 +5,9 @@
 #define KVS_NODE_REPLICA_INTERNAL_H
 
 #include "node/replica.h"
+#include "node/replica_audit.h"
 #include "node/replica_op.h"
+#include "node/screen.h"
 #include "node/tagged.h"
 
 #include <pthread.h>
@@ -31,6 +33,13 @@ struct kvs_replica_event {
     size_t size;                      // MESSAGE, ADDRESS
     char bytes[];
 };
+
+// A token of the core's whose action could not be begun for want of memory.
+struct kvs_replica_lost {
+    enum kvs_repl_event_type answer; // the event that it waits for
+    uint64_t token;
+};
+enum { KVS_REPLICA_LOST_MAX = 1024 }; // the core has no more tokens
 
 // A read that a worker does. Owns its arena.
 struct kvs_replica_read_job {
@@ -59,6 +68,8 @@ struct kvs_replica {
     struct kvs_replica_event *first, **last;
     struct kvs_replica_event *tail; // the last one
     size_t message_bytes;
+    bool has_late; // a commit for which there was no event; not once a later one is queued
+    struct kvs_repl_commit late;
     bool stopping;
     size_t jobs;    // at work; guarded by `lock`
     bool persisted; // of the PERSIST that is waited for; guarded by `lock`
@@ -68,9 +79,14 @@ struct kvs_replica {
     size_t dues;         // DUEs under way
     int64_t due_next_ms; // monotonic: not before, for the last one failed
     bool paused;         // nothing is sent any more
+    struct kvs_member_roll roll;
+    struct kvs_screen screen;
+    struct kvs_repl_commit told; // the last one
+    struct kvs_replica_lost lost[KVS_REPLICA_LOST_MAX];
+    size_t lost_count;
     // Keys whose records are damaged, reported again and again until they are not.
     struct kvs_tagged damaged[KVS_REPL_DAMAGED_MAX]; // guarded by `lock`
-    size_t damaged_count;
+    _Atomic size_t damaged_count;
     int64_t damaged_next_ms;
     bool unsaid; // the state could not be made durable before the end: nothing more is done
     bool stop_told;
@@ -79,6 +95,8 @@ struct kvs_replica {
 
 // Under `lock`.
 void kvs_replica_push_locked(struct kvs_replica *r, struct kvs_replica_event *event);
+// In place of an answer: an error, soon. 0: nobody waits for it.
+void kvs_replica_give_up(struct kvs_replica *r, enum kvs_repl_event_type answer, uint64_t token);
 // For a wait on `wake`.
 struct timespec kvs_replica_deadline(int64_t delay_ms);
 

@@ -21,11 +21,14 @@ enum kvs_replica_op_type {
     KVS_OP_LEAVE, // nothing: what was acknowledged before it is committed
 };
 
+struct kvs_replica_event;
+
 // Everything else that is pointed to lies in the arena.
 struct kvs_replica_op {
     enum kvs_replica_op_type type;
-    struct kvs_write write;      // its place in the queue
-    struct kvs_replica_op *next; // PURGED: behind it, while it waits for housekeeping
+    struct kvs_replica_event *event; // owned: what tells the replica's thread of its end
+    struct kvs_write write;          // its place in the queue
+    struct kvs_replica_op *next;     // PURGED: behind it, while it waits for housekeeping
     struct kvs_arena arena;
     uint64_t token;
     int64_t watermark_ms; // APPLY, PURGED, DUE
@@ -45,6 +48,8 @@ struct kvs_replica_op {
     // Out.
     struct kvs_effect *effects;
     size_t effect_count, effect_capacity;
+    const struct kvs_repl_item *refused; // APPLY: the one that failed, if it was a certain one
+    bool took_deferred;                  // a group shows what waits as it was before it
     struct kvs_repl_commit commit;
 };
 

@@ -33,10 +33,25 @@ static struct kvs_replica_op *op_new(struct kvs_replica *r, enum kvs_replica_op_
                                      uint64_t token)
 {
     struct kvs_replica_op *op = kvs_replica_op_new(type, token);
-    if (!op)
-        kvs_log(r->node->options.log, KVS_LOG_ERROR, "replication held up",
-                KVS_F_STR("error", kvs_err_text(KVS_ERR_NOMEM)));
-    return op;
+    if (op)
+        op->event = calloc(1, sizeof(*op->event));
+    if (op && op->event) {
+        op->event->type = KVS_REPLICA_EVENT_OP;
+        return op;
+    }
+    kvs_replica_op_free(op);
+    kvs_log(r->node->options.log, KVS_LOG_ERROR, "replication held up",
+            KVS_F_STR("error", kvs_err_text(KVS_ERR_NOMEM)));
+    kvs_replica_give_up(r, KVS_REPL_EVENT_COMMIT, token);
+    return NULL;
+}
+
+// One that is not begun after all.
+static void drop_op(struct kvs_replica *r, struct kvs_replica_op *op)
+{
+    if (op)
+        kvs_replica_give_up(r, KVS_REPL_EVENT_COMMIT, op->token);
+    kvs_replica_op_free(op);
 }
 
 void kvs_replica_keep(struct kvs_replica *r, struct kvs_slice meta_key, struct kvs_slice bytes)
@@ -109,7 +124,7 @@ static void perform_apply(struct kvs_replica *r, const struct kvs_repl_apply *ap
 {
     struct kvs_replica_op *op = op_new(r, KVS_OP_APPLY, apply->token);
     if (!op || !copy_items(op, apply->items, apply->item_count)) {
-        kvs_replica_op_free(op);
+        drop_op(r, op);
         return;
     }
     op->run = apply->run;
@@ -126,7 +141,7 @@ static void perform_adopt(struct kvs_replica *r, uint64_t token, const struct kv
     if (op && kvs_seen_copy(&op->seen, seen) == 0)
         submit(r, op);
     else
-        kvs_replica_op_free(op);
+        drop_op(r, op);
 }
 
 static void perform_drop(struct kvs_replica *r, const struct kvs_repl_stub *stub)
@@ -182,9 +197,14 @@ static void perform_purge(struct kvs_replica *r, uint64_t token, int64_t waterma
     kvs_housekeeper_purge(r->node->housekeeper, op);
 }
 
+static bool wait_a_while(struct kvs_replica *r);
+
+// The core takes it for done with what comes behind it, so it is not left out.
 static void perform_rekey(struct kvs_replica *r, const struct kvs_digest_key *key)
 {
     struct kvs_replica_op *op = op_new(r, KVS_OP_REKEY, 0);
+    while (!op && wait_a_while(r))
+        op = op_new(r, KVS_OP_REKEY, 0);
     if (!op)
         return;
     op->key = *key;
@@ -290,17 +310,38 @@ void kvs_replica_job_free(struct kvs_replica_read_job *job)
     free(job);
 }
 
+static void give_up_read(struct kvs_replica *r, const struct kvs_repl_action *action)
+{
+    switch (action->type) {
+    case KVS_REPL_ACTION_READ_LOG:
+        kvs_replica_give_up(r, KVS_REPL_EVENT_READ, action->read_log.token);
+        break;
+    case KVS_REPL_ACTION_READ_KEYS:
+        kvs_replica_give_up(r, KVS_REPL_EVENT_READ, action->read_keys.token);
+        break;
+    case KVS_REPL_ACTION_READ_PAGE:
+        kvs_replica_give_up(r, KVS_REPL_EVENT_READ, action->read_page.token);
+        break;
+    default:
+        kvs_replica_give_up(r, KVS_REPL_EVENT_COMPARED, action->compare.token);
+        break;
+    }
+}
+
 // What was just written is read from memory, at once; anything else may take a while.
 static void perform_read(struct kvs_replica *r, const struct kvs_repl_action *action)
 {
     struct kvs_replica_read_job *job = calloc(1, sizeof(*job));
-    if (!job)
+    if (!job) {
+        give_up_read(r, action);
         return;
+    }
     job->replica = r;
     job->task.run = run_job;
     kvs_arena_init(&job->arena, READ_ARENA_MAX);
     if (kvs_replica_copy_read(action, &job->arena, &job->action) != 0) {
         kvs_replica_job_free(job);
+        give_up_read(r, action);
         return;
     }
     (void)pthread_mutex_lock(&r->lock);
@@ -370,6 +411,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         kvs_log(log, action->notice.state == KVS_MEMBER_ALIVE ? KVS_LOG_INFO : KVS_LOG_WARN,
                 "member changed", KVS_F_STR("member", peer),
                 KVS_F_STR("state", kvs_member_state_name(action->notice.state)));
+        kvs_member_roll_note(&r->roll, r->node, &action->notice.node, peer, action->notice.state);
         break;
     case KVS_REPL_NOTICE_DUPLICATE:
         tell_stop(r,
@@ -401,6 +443,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         break;
     case KVS_REPL_NOTICE_JOINED:
         kvs_log(log, KVS_LOG_INFO, "joined cluster", KVS_F_STR("through", peer));
+        kvs_member_roll_note_self(r->node, true);
         break;
     case KVS_REPL_NOTICE_SYNCING:
         set_syncing(r, true);
@@ -410,6 +453,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         break;
     case KVS_REPL_NOTICE_LEFT:
         kvs_log(log, KVS_LOG_INFO, "left cluster");
+        kvs_member_roll_note_self(r->node, false);
         tell_stop(r, NULL);
         break;
     case KVS_REPL_NOTICE_CLOCK:

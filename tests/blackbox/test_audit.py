@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import kvsaccounts
+import kvspeers
 from kvsnode import ROOT, binary, clean_environment, key_path, wait_until
 
 TAMPERED = 11
@@ -112,6 +113,55 @@ def test_a_refused_write_of_a_read_only_node_is_recorded(make_node):
     node = make_node(read_only=True)
     assert node.put("/kv/a", 1).status == 403
     assert [(e["action"], e["outcome"]) for e in entries(node)] == [("data_write", "read_only")]
+
+
+def told(node):
+    return [(e["action"], e["resource"], e["outcome"]) for e in entries(node)]
+
+
+def test_backups_are_recorded_from_start_to_end(make_node):
+    node = make_node(tamper_log_actions=["backup"], backup_enabled=False)
+    folder = node.folder / "backups"
+    assert node.post("/api/backup").status == 202
+    wait_until(lambda: len(entries(node)) == 3, "the backup is recorded")
+    file = next(folder.iterdir())
+    # It may be finished before the answer to the request is recorded.
+    assert sorted(told(node)) == [("backup", "/api/backup", "ok"), ("backup", f"finished {file}", "ok"),
+                                  ("backup", f"started on request in {folder}", "ok")]
+    assert [e["resource"].split()[0] for e in entries(node) if e["resource"] != "/api/backup"] == ["started", "finished"]
+
+
+def test_scheduled_and_failed_backups_are_recorded(make_node):
+    node = make_node(start=False, tamper_log_actions=["backup"], backup_schedule="@every 1s", backup_path="./blocked")
+    (node.folder / "blocked").write_text("a file where the folder should be")
+    node.start()
+    wait_until(lambda: len(entries(node)) >= 2, "a failure is recorded")
+    started, failed = told(node)[:2]
+    assert started == ("backup", f"started by schedule in {node.folder / 'blocked'}", "ok")
+    assert failed[1] == f"failed in {node.folder / 'blocked'}" and failed[2] not in ("ok", ""), failed
+
+
+def test_members_that_come_and_go_are_recorded(make_node):
+    nodes = kvspeers.make_cluster(make_node, ["n1", "n2", "n3"], tamper_log_actions=["member_join", "member_leave"])
+    uuids = {m["id"]: m["uuid"] for m in nodes[0].get("/members/").json()}
+    first, third = nodes[0], nodes[2]
+    joined = [("member_join", f"{name} {uuids[name]}", "ok") for name in ("n2", "n3")]
+    wait_until(lambda: sorted(told(first)) == joined, "both have joined")
+    third.restart()  # is no news
+    wait_until(lambda: kvspeers.member_count(first) == 3 and kvspeers.member_count(third) == 3, "it is back")
+    nodes[1].restart()
+    wait_until(lambda: kvspeers.member_count(first) == 3, "it is back, too")
+    assert sorted(told(first)) == joined
+    assert ("member_join", f"n1 {uuids['n1']}", "ok") in told(third)  # the elder one, whom it came to
+    assert kvspeers.peer(third, "DELETE", "/members/leave", {"id": "n3"}).status == 204
+    wait_until(lambda: ("member_leave", f"n3 {uuids['n3']}", "ok") in told(first), "the leave is recorded")
+    third.restart()
+    asked, left = told(third)[-2:]
+    assert {asked[:2], left[:2]} == {("member_leave", "n3"), ("member_leave", f"n3 {uuids['n3']}")}
+    assert kvspeers.peer(first, "POST", "/members/join",
+                         {"id": "go-1", "address": "127.0.0.1:9", "joined_timestamp": 1}).status == 200
+    assert kvspeers.peer(first, "DELETE", "/members/leave", {"id": "nobody"}).status == 404
+    assert ("member_join", "go-1", "ok") in told(first) and ("member_leave", "nobody", "not_found") in told(first)
 
 
 def test_a_reload_is_recorded(make_node):

@@ -1,179 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the replication core asks of the commit thread, one operation at a time and mixed in one
 // group: what fails half way, what a group must see of itself, and that the digest stays true.
-#include "tests/unit/node/fixture.h"
-
-#include "node/cluster.h"
-#include "node/ledger.h"
-#include "node/replica_op.h"
-#include "store/fault.h"
-
-#include <unistd.h>
-
-enum { SKEW_MS = 60000, PATIENCE_MS = 20000 };
-
-static struct kvs_store *faulty;
-
-static int wrap(struct kvs_store *inner, struct kvs_store **ret_store)
-{
-    int err = kvs_fault_new(inner, ret_store);
-    if (!err)
-        faulty = *ret_store;
-    return err;
-}
-
-static void send_nowhere(void *ctx, struct kvs_slice address, struct kvs_slice message)
-{
-    (void)ctx;
-    (void)address;
-    (void)message;
-}
-
-static void stop_nothing(void *ctx, const char *reason)
-{
-    (void)ctx;
-    (void)reason;
-}
-
-static int64_t real_mono_ms(const struct kvs_clock *clock)
-{
-    (void)clock;
-    return kvs_clock_mono_ms(kvs_clock_system());
-}
-
-// Alone in its cluster, and too slow to do anything by itself.
-static const struct kvs_cluster_options cluster_options = {
-    .address = "n0:1",
-    .push = true,
-    .probe_interval_ms = 100,
-    .suspect_timeout_ms = 1000,
-    .gossip_min_ms = 100,
-    .gossip_max_ms = 200,
-    .sync_interval_ms = 1000,
-    .catchup_interval_ms = 1000,
-    .status_interval_ms = 100,
-    .promise_interval_ms = INT64_C(1) << 40,
-    .skew_max_ms = SKEW_MS,
-    .bootstrap_max_age_ms = INT64_C(1) << 40,
-    .send = send_nowhere,
-    .stop = stop_nothing,
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = malloc(sizeof(*f));
-    assert_non_null(f);
-    fixture_init(f);
-    f->clock.base.mono_ms = real_mono_ms;
-    f->options.wrap_store = wrap;
-    f->options.cluster = &cluster_options;
-    fixture_open(f);
-    *state = f;
-    return 0;
-}
-
-#define WAIT_FOR(condition)                                                                        \
-    do {                                                                                           \
-        int64_t until_ = kvs_clock_mono_ms(kvs_clock_system()) + PATIENCE_MS;                      \
-        while (!(condition)) {                                                                     \
-            if (kvs_clock_mono_ms(kvs_clock_system()) > until_)                                    \
-                fail_msg("never came true: %s", #condition);                                       \
-            (void)usleep(1000);                                                                    \
-        }                                                                                          \
-    } while (0)
-
-// ---- Operations
-
-static struct kvs_repl_item item_at(int64_t timestamp, uint32_t count, const char *tagged,
-                                    const char *json)
-{
-    struct kvs_repl_item item = {
-        .key = kvs_slice_from_str(tagged),
-        .value = kvs_slice_from_str(json),
-        .version = {.timestamp = timestamp,
-                    .uuid = kvs_uuid_new(kvs_random_system()),
-                    .writer.joined_timestamp = 1,
-                    .writer_seq = kvs_dot_seq(1, count)},
-    };
-    item.version.writer.node.bytes[0] = 7;
-    if (!json)
-        item.version.flags = KVS_VERSION_TOMBSTONE;
-    return item;
-}
-
-static struct kvs_replica_op *apply_op(struct kvs_repl_item *items, size_t count)
-{
-    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_APPLY, 0);
-    assert_non_null(op);
-    op->items = items;
-    op->item_count = count;
-    return op;
-}
-
-static void submit_op(struct fixture *f, struct kvs_executor *executor, struct kvs_replica_op *op)
-{
-    op->write.executor = executor;
-    kvs_committer_submit(f->node->committer, &op->write, &op->write, 1);
-}
-
-struct counter {
-    struct kvs_executor executor;
-    _Atomic int count;
-};
-
-static void count_post(struct kvs_executor *executor, struct kvs_task *task)
-{
-    (void)task;
-    atomic_fetch_add(&((struct counter *)executor)->count, 1);
-}
-
-// Alone in its group; takes it.
-static int run_op(struct fixture *f, struct kvs_replica_op *op)
-{
-    struct counter counter = {.executor = {.post = count_post}};
-    submit_op(f, &counter.executor, op);
-    while (atomic_load(&counter.count) == 0)
-        (void)sched_yield();
-    int err = op->write.err;
-    kvs_replica_op_free(op);
-    return err;
-}
-
-// The group that waits behind the stall is committed; takes the operations.
-static void run_group(struct fixture *f, struct kvs_replica_op **ops, int count)
-{
-    struct stall stall;
-    struct kvs_write first = make_write(KVS_WRITE_PUT, "stall", "1");
-    stall_with(f, &stall, &first);
-    for (int i = 0; i < count; i++)
-        submit_op(f, &stall.executor, ops[i]);
-    let_go(&stall, 1 + count);
-}
-
-static struct kvs_replica_op *due_op(int64_t upto_ms)
-{
-    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_DUE, 0);
-    assert_non_null(op);
-    op->upto_ms = upto_ms;
-    return op;
-}
-
-static struct kvs_replica_op *promise_op(void)
-{
-    struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_PROMISE, 0);
-    assert_non_null(op);
-    op->upto_ms = INT64_MAX; // the clock is to be trusted
-    return op;
-}
-
-// Is the digest what the records make it?
-static void assert_digest_is_true(struct fixture *f)
-{
-    struct kvs_fingerprint kept = kvs_ledger_root(f->node->ledger);
-    struct kvs_digest_key key = f->node->ledger->key;
-    assert_int_equal(kvs_ledger_rekey(f->node->ledger, &key), 0);
-    assert_true(kvs_fingerprint_eq(kept, kvs_ledger_root(f->node->ledger)));
-}
+#include "tests/unit/node/merging.h"
 
 // ---- What is deferred
 
@@ -230,7 +58,7 @@ static void much_that_is_due_is_merged_bit_by_bit(void **state)
     }
     assert_int_equal(run_op(f, apply_op(items, COUNT)), 0);
     assert_int_equal(run_op(f, due_op(ahead_ms + COUNT)), 0);
-    assert_int_equal(f->node->ledger->deferred_count, 1);
+    assert_int_equal(f->node->ledger->deferred_count, 8); // 16 MiB have been merged
     assert_int_equal(get_error(f, "k0"), 0);
     assert_int_equal(get_error(f, "k23"), KVS_ERR_NOT_FOUND);
     atomic_fetch_add(&f->clock.wall_ms, 200000);
@@ -239,21 +67,80 @@ static void much_that_is_due_is_merged_bit_by_bit(void **state)
     free(json);
 }
 
-// ---- The digest
-
-static void damage(struct fixture *f, const char *key)
+static void what_waits_is_counted(void **state)
 {
-    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
-    struct kvs_store *store = f->node->store;
-    struct kvs_store_iter *iter = kvs_store_iter_new(store, KVS_FAMILY_DATA, &options);
-    struct kvs_store_batch *batch = kvs_store_batch_new(store);
-    kvs_store_iter_seek(iter, kvs_slice_from_str(key));
-    assert_true(kvs_store_iter_valid(iter));
-    kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_store_iter_key(iter), KVS_SLICE("damaged"));
-    kvs_store_iter_free(iter);
-    assert_int_equal(kvs_store_write(store, batch, KVS_DURABILITY_ASYNC), 0);
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
+                                    item_at(ahead_ms + 1, 2, "\x02k2", "2"),
+                                    item_at(ahead_ms + 2, 3, "\x02k3", "3")};
+    struct kvs_cluster_status status;
+    assert_int_equal(run_op(f, apply_op(items, 2)), 0);
+    items[0].version.writer_seq = kvs_dot_seq(1, 9); // came again, as if it had not been seen
+    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 3);
+    fixture_restart(f);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 3);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), 0);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 1);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 2)), 0);
+    kvs_node_cluster_status(f->node, &status);
+    assert_int_equal(status.deferred, 0);
+}
+
+static void spoil_deferred(struct fixture *f, int64_t timestamp, const struct kvs_uuid *uuid)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(100);
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
+    kvs_buf_append_str(&key, "deferred/");
+    if (uuid) {
+        kvs_wire_put_u64be(&key, (uint64_t)timestamp);
+        kvs_wire_put_uuid(&key, uuid);
+    }
+    kvs_store_batch_put(batch, KVS_FAMILY_META, kvs_buf_slice(&key), KVS_SLICE("damaged"));
+    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
     kvs_store_batch_free(batch);
 }
+
+// It holds up no other, nor the promises that the watermark needs; and what is missing now is
+// looked for at all members.
+static void a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
+                                    item_at(ahead_ms + 1, 2, "\x02k2", "2"),
+                                    item_at(ahead_ms + 9, 3, "\x02k3", "3")};
+    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    spoil_deferred(f, ahead_ms, &items[0].version.uuid);
+    spoil_deferred(f, ahead_ms + 9, &items[2].version.uuid);
+    spoil_deferred(f, 0, NULL); // not even its time is known
+    fixture_restart(f);
+    assert_int_equal(f->node->ledger->deferred_count, 4);
+    struct kvs_replica_op *ops[] = {due_op(ahead_ms + 1), promise_op()};
+    run_group(f, ops, 2);
+    assert_int_equal(ops[0]->write.err, 0);
+    assert_int_equal(ops[1]->write.err, 0);
+    assert_true(ops[0]->commit.revived);
+    assert_false(ops[1]->commit.revived);
+    assert_true(ops[1]->commit.promise_ms >= TEST_START_MS - 1);
+    kvs_replica_op_free(ops[0]);
+    kvs_replica_op_free(ops[1]);
+    assert_value(f, "k2", "2");
+    assert_int_equal(f->node->ledger->deferred_count, 1); // that one is not due yet
+    assert_int_equal(kvs_metrics_counter(f->metrics, KVS_METRIC_DEFERRED_DAMAGED), 2);
+    assert_digest_is_true(f);
+    // It comes back, now that it is of the future no more.
+    atomic_fetch_add(&f->clock.wall_ms, SKEW_MS + 2000);
+    assert_int_equal(run_op(f, apply_op(items, 1)), 0);
+    assert_value(f, "k1", "1");
+    assert_digest_is_true(f);
+}
+
+// ---- The digest
 
 // Nobody knows what the damaged one counted for, so its block is read anew: but not before the rest
 // of the group has been counted.
@@ -478,7 +365,7 @@ static void a_deletion_of_a_time_alone_is_due_like_any(void **state)
     assert_int_equal(count, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, merging_setup, fixture_teardown)
 
 int main(void)
 {
@@ -486,6 +373,8 @@ int main(void)
         TEST(a_version_deferred_in_the_group_of_a_due_is_not_forgotten),
         TEST(a_deferred_version_that_cannot_be_merged_stays),
         TEST(much_that_is_due_is_merged_bit_by_bit),
+        TEST(what_waits_is_counted),
+        TEST(a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere),
         TEST(a_repair_counts_what_came_with_it_once),
         TEST(a_group_of_everything_keeps_the_digest_true),
         TEST(an_apply_that_was_not_written_is_done_again),

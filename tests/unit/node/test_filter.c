@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What compaction drops of a key's versions. A compaction is shown entries, not what has become of
+// them: those of a removed key as long as their deletions lie in other files.
+#include "tests/unit/node/fixture.h"
+
+#include "base/arena.h"
+#include "node/node_internal.h"
+
+enum { ENTRIES_MAX = 8 };
+
+struct entries {
+    struct kvs_arena arena;
+    struct kvs_slice keys[ENTRIES_MAX], values[ENTRIES_MAX];
+    size_t count;
+};
+
+// As a compaction of everything would be shown them.
+static void read_entries(struct fixture *f, struct entries *entries)
+{
+    const struct kvs_store_iter_options options = {.mode = KVS_READ_DISK};
+    struct kvs_store_iter *iter = kvs_store_iter_new(f->node->store, KVS_FAMILY_DATA, &options);
+    assert_non_null(iter);
+    entries->count = 0;
+    kvs_arena_init(&entries->arena, 1 << 20);
+    for (kvs_store_iter_seek(iter, KVS_SLICE_EMPTY); kvs_store_iter_valid(iter);
+         kvs_store_iter_next(iter)) {
+        size_t i = entries->count++;
+        assert_in_range(i, 0, ENTRIES_MAX - 1);
+        entries->keys[i] = kvs_arena_copy(&entries->arena, kvs_store_iter_key(iter));
+        entries->values[i] = kvs_arena_copy(&entries->arena, kvs_store_iter_value(iter));
+    }
+    kvs_store_iter_free(iter);
+}
+
+static void remove_entries(struct fixture *f, const struct entries *entries, size_t from, size_t to)
+{
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
+    assert_non_null(batch);
+    for (size_t i = from; i < to; i++)
+        kvs_store_batch_delete(batch, KVS_FAMILY_DATA, entries->keys[i]);
+    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+}
+
+// One letter an entry: what one compaction of all of them decides.
+static void compact(struct fixture *f, const struct entries *entries,
+                    char ret_text[static ENTRIES_MAX + 1])
+{
+    struct kvs_store_options options = {0};
+    kvs_node_set_filters(&f->node->filter, &options);
+    const struct kvs_store_filter *filter = &options.filters[KVS_FAMILY_DATA];
+    void *compaction = filter->begin(filter->ctx);
+    struct kvs_buf replacement = KVS_BUF_INIT(1 << 20);
+    assert_non_null(compaction);
+    for (size_t i = 0; i < entries->count; i++) {
+        enum kvs_filter_verdict verdict =
+            filter->decide(compaction, entries->keys[i], entries->values[i], &replacement);
+        ret_text[i] = verdict == KVS_FILTER_DROP ? 'd' : verdict == KVS_FILTER_KEEP ? 'k' : 'r';
+    }
+    ret_text[entries->count] = '\0';
+    kvs_buf_done(&replacement);
+    filter->end(compaction);
+}
+
+static void assert_verdicts(struct fixture *f, const struct entries *entries, const char *expected)
+{
+    char verdicts[ENTRIES_MAX + 1];
+    compact(f, entries, verdicts);
+    assert_string_equal(verdicts, expected);
+    fixture_restart(f); // nor does it depend on what this process remembers
+    compact(f, entries, verdicts);
+    assert_string_equal(verdicts, expected);
+}
+
+static void put_versions(struct fixture *f, const char *key, int count)
+{
+    for (int i = 0; i < count; i++)
+        put(f, key, "1");
+}
+
+static void surplus_versions_go(void **state)
+{
+    struct fixture *f = *state;
+    struct entries entries;
+    put_versions(f, "a", 2);
+    put_versions(f, "b", 5);
+    put_versions(f, "c", 1);
+    read_entries(f, &entries);
+    assert_verdicts(f, &entries, "kkkkkddk");
+    kvs_arena_done(&entries.arena);
+}
+
+// A node that was away brings an older version of a key that was removed here.
+static void a_version_that_came_back_behind_removed_ones_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct entries entries;
+    put_versions(f, "a", 4);
+    read_entries(f, &entries);
+    remove_entries(f, &entries, 0, 3);
+    assert_verdicts(f, &entries, "kkkk");
+    assert_history(f, "a", "1");
+    kvs_arena_done(&entries.arena);
+}
+
+static void removed_versions_take_no_history_of_a_rewritten_key(void **state)
+{
+    struct fixture *f = *state;
+    struct entries entries;
+    put_versions(f, "a", 6);
+    read_entries(f, &entries);
+    remove_entries(f, &entries, 1, 4); // the newest one was written afterwards
+    assert_verdicts(f, &entries, "kkkkkk");
+    kvs_arena_done(&entries.arena);
+    put_versions(f, "a", 1);
+    read_entries(f, &entries);
+    assert_verdicts(f, &entries, "kkkd");
+    kvs_arena_done(&entries.arena);
+}
+
+static void without_a_store_to_ask_everything_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct entries entries;
+    char verdicts[ENTRIES_MAX + 1];
+    put_versions(f, "a", 5);
+    read_entries(f, &entries);
+    struct kvs_store *store = atomic_exchange(&f->node->filter.store, NULL); // as while it opens
+    compact(f, &entries, verdicts);
+    atomic_store(&f->node->filter.store, store);
+    assert_string_equal(verdicts, "kkkkk");
+    kvs_arena_done(&entries.arena);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(surplus_versions_go),
+        TEST(a_version_that_came_back_behind_removed_ones_stays),
+        TEST(removed_versions_take_no_history_of_a_rewritten_key),
+        TEST(without_a_store_to_ask_everything_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
