@@ -276,53 +276,6 @@ def test_a_node_alone_has_no_fingerprints(make_node):
     assert response.status == 200 and "etag" not in response.headers
 
 
-# ---- kvs diff
-
-def diff(a, b, *args):
-    run = subprocess.run([kvsnode.binary(), "diff", f"127.0.0.1:{a.port}", b.url, *args], stdin=subprocess.DEVNULL,
-                         capture_output=True, timeout=60, check=False, env=kvsnode.clean_environment(a.home))
-    return run.returncode, run.stdout.decode().splitlines()
-
-
-def test_diff(make_node):
-    one, two = make_node(clustering_enabled=False), make_node(clustering_enabled=False)
-    assert diff(one, two) == (0, [])
-    for key in ("app/a", "app/only", "z"):
-        one.put(f"/kv/{key}", b"1")
-    for key in ("app/a", "application", "z/deep"):
-        two.put(f"/kv/{key}", b"1")
-    code, lines = diff(one, two)
-    assert code == 1
-    assert lines == ["!> app/a", "<  app/only", ">  application", "<  z", ">  z/deep"]
-    assert diff(one, two, "/app") == (1, ["!> app/a", "<  app/only"])
-    assert diff(two, one, "app/") == (1, ["!< app/a", ">  app/only"])
-    assert diff(one, one) == (0, []) and diff(one, two, "nothing") == (0, [])
-    code, lines = diff(one, two, "app", "--json")
-    found = [json.loads(line) for line in lines]
-    assert [(f["path"], f["difference"]) for f in found] == [("app/a", "newer-b"), ("app/only", "only-a")]
-    assert found[1]["b"] is None and found[0]["a"]["uuid"] != found[0]["b"]["uuid"]
-    port = two.port
-    two.stop()
-    run = subprocess.run([kvsnode.binary(), "diff", one.url, f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL,
-                         capture_output=True, timeout=60, check=False, env=kvsnode.clean_environment(one.home))
-    assert run.returncode == 6 and str(port) in run.stderr.decode()
-
-
-def test_diff_of_many_keys(make_node):
-    """More than a page on each side, and pages that end at different keys."""
-    one, two = make_node(clustering_enabled=False), make_node(clustering_enabled=False)
-    for node, step in ((one, 2), (two, 3)):
-        keys = [f"k{i:05}" for i in range(0, 7500, step)]
-        for at in range(0, len(keys), 1000):
-            batch = [{"op": "put", "path": key, "data": 1} for key in keys[at:at + 1000]]
-            assert node.request("POST", "/kv_batch", batch).status == 200
-    code, lines = diff(one, two)
-    assert code == 1
-    expected = {i: ("!>" if i % 6 == 0 else "< " if i % 2 == 0 else "> ") for i in range(7500)
-                if i % 2 == 0 or i % 3 == 0}
-    assert lines == [f"{mark} k{i:05}" for i, mark in sorted(expected.items())]
-
-
 # ---- kvs put --nodes
 
 def test_put_with_nodes(three):
