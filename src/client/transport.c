@@ -32,15 +32,18 @@ static size_t on_header(char *data, size_t one, size_t size, void *context)
            (value.data[value.size - 1] == '\n' || value.data[value.size - 1] == '\r'))
         value.size--;
     value = kvs_slice_trim(value);
-    uint64_t seconds;
+    uint64_t number;
     if (kvs_slice_eq_nocase(name, KVS_SLICE("X-Request-ID")))
         (void)snprintf(call->request_id, sizeof(call->request_id), "%.*s", KVS_SLICE_FMT(value));
     else if (kvs_slice_eq_nocase(name, KVS_SLICE("Location")) && value.size < KVS_CLIENT_URL_SIZE)
         (void)snprintf(call->location, sizeof(call->location), "%.*s", KVS_SLICE_FMT(value));
+    else if (kvs_slice_eq_nocase(name, KVS_SLICE("KVS-Nodes")) &&
+             kvs_slice_to_u64(value, &number) && number <= UINT32_MAX)
+        call->nodes = (uint32_t)number;
     else if (kvs_slice_eq_nocase(name, KVS_SLICE("Retry-After")) &&
-             kvs_slice_to_u64(value, &seconds))
+             kvs_slice_to_u64(value, &number))
         call->retry_after_ms =
-            1000 * (int64_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S);
+            1000 * (int64_t)(number < RETRY_AFTER_MAX_S ? number : RETRY_AFTER_MAX_S);
     return size;
 }
 
@@ -74,6 +77,7 @@ void kvs_client_prepare(struct kvs_client_call *call)
     call->retry_after_ms = 0;
     call->request_id[0] = 0;
     call->location[0] = 0;
+    call->nodes = 0;
     call->curl_text[0] = 0;
     curl_easy_reset(easy); // keeps the connection
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -178,6 +182,7 @@ static bool make_headers(const struct kvs_client_call *call,
            kvs_client_add_header(ret_headers, "Expect:") &&
            kvs_client_add_header(ret_headers, type) &&
            kvs_client_add_header(ret_headers, request->condition) &&
+           kvs_client_add_header(ret_headers, request->prefer) &&
            kvs_client_add_common_headers(call->client, ret_headers);
 }
 

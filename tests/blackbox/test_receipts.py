@@ -276,19 +276,57 @@ def test_a_node_alone_has_no_fingerprints(make_node):
     assert response.status == 200 and "etag" not in response.headers
 
 
-# ---- kvs put --nodes
+# ---- --nodes and --wait
 
-def test_put_with_nodes(three):
+def run_kvs(node, *args, stdin=""):
+    return subprocess.run([kvsnode.binary(), *args], input=stdin, text=True, capture_output=True, timeout=60,
+                          check=False, env={**kvsnode.clean_environment(node.home), "KVS_URL": node.url})
+
+
+WRITES = [("put", ["put", "cli/key", "1"]), ("patch", ["patch", "cli/key", '{"a":1}']),
+          ("restore", ["restore", "cli/key"]), ("batch", ["batch"]), ("delete", ["delete", "cli/key"])]
+OPERATIONS = '{"op":"put","path":"cli/key","data":2}\n{"op":"get","path":"cli/key"}\n'
+
+
+def test_commands_wait_for_nodes(three):
+    alpha, beta, gamma = three
+    newest = {}
+    for name, args in WRITES:
+        done = run_kvs(alpha, *args, "--nodes", "3", "--wait", "30s", stdin=OPERATIONS)
+        assert (done.returncode, done.stderr) == (0, ""), name
+        newest[name] = alpha.get("/api/data/cli/key/history").json()[0]
+        for node in (beta, gamma):  # there before the command ended
+            assert node.get("/api/data/cli/key/history").json()[0] == newest[name], name
+    assert len({version["uuid"] for version in newest.values()}) == len(WRITES) and newest["delete"]["deleted"]
+    shown = json.loads(run_kvs(alpha, "put", "cli/key", "1", "--json", "--nodes", "2", "--wait", "30s").stdout)
+    assert shown["nodes"] >= 2
+    assert "nodes" not in json.loads(run_kvs(alpha, "put", "cli/key", "1", "--json").stdout)
+
+
+def test_commands_that_wait_in_vain(three):
     alpha, _, gamma = three
-
-    def kvs_put(*args):
-        return subprocess.run([kvsnode.binary(), "put", "cli/key", "1", "--url", alpha.url, *args],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
-                              env=kvsnode.clean_environment(alpha.home))
-    assert kvs_put("--nodes", "3", "--wait", "30s").returncode == 0
     gamma.kill()
-    late = kvs_put("--nodes", "3", "--wait", "200ms")
-    assert late.returncode == 9 and "so far 2 of 3 nodes have it" in late.stderr.decode()
-    assert late.stdout.decode().strip() == alpha.get("/kv/cli/key").json()["uuid"]
-    for wrong in (["--wait", "2s"], ["--nodes", "0"], ["--nodes", "x"], ["--nodes", "2", "--wait", "soon"]):
-        assert kvs_put(*wrong).returncode == 2, wrong
+    put(alpha, "cli/key", 0, "nodes=1")
+    words = {"put": "stored", "patch": "patched", "restore": "restored", "batch": "stored", "delete": "deleted"}
+    last = alpha.get("/kv/cli/key").json()["uuid"]
+    for name, args in WRITES:
+        late = run_kvs(alpha, *args, "--nodes", "3", "--wait", "200ms", stdin=OPERATIONS)
+        assert late.returncode == 9 and f"{words[name]}, but so far 2 of 3 nodes have it" in late.stderr, late
+        newest = alpha.get("/api/data/cli/key/history").json()[0]["uuid"]
+        assert newest != last, f"{name} was done all the same"
+        last = newest
+    shown = json.loads(run_kvs(alpha, "put", "cli/key", "1", "--json", "--nodes", "3", "--wait", "0").stdout)
+    assert shown["nodes"] in (1, 2) and shown["uuid"] == alpha.get("/kv/cli/key").json()["uuid"]
+    # A batch that wrote nothing has nothing to wait for.
+    read = run_kvs(alpha, "batch", "--nodes", "3", "--wait", "200ms", stdin='{"op":"get","path":"cli/key"}')
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_options_that_are_none(shared_node):
+    for name, args in WRITES:
+        for wrong in (["--wait", "2s"], ["--nodes", "0"], ["--nodes", "x"], ["--nodes", "258"],
+                      ["--nodes", "2", "--wait", "soon"], ["--nodes", "2", "--wait", "-1s"]):
+            assert run_kvs(shared_node, *args, *wrong, stdin=OPERATIONS).returncode == 2, (name, wrong)
+    assert shared_node.get("/api/data/cli/key/history").status == 404
+    assert run_kvs(shared_node, "delete", "-r", "cli", "--nodes", "1").returncode == 2
+    assert run_kvs(shared_node, "restore", "x.zst", "--data-dir", "d", "--nodes", "1").returncode == 2
