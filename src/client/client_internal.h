@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "client/signer.h"
 #include "codec/json.h"
 #include "kvs/kvs.h"
 
@@ -21,6 +22,7 @@ enum {
     KVS_CLIENT_TARGET_SIZE_MAX = 64 << 10,
     KVS_CLIENT_CONDITION_SIZE = 64,
     KVS_CLIENT_PREFER_SIZE = 64,
+    KVS_CLIENT_PROOF_SIZE = 80, // of an answer's headers, with a NUL
 };
 
 struct kvs_client_node {
@@ -49,6 +51,9 @@ struct kvs_client_call {
     char request_id[65];
     char location[KVS_CLIENT_URL_SIZE];
     uint32_t nodes; // of KVS-Nodes; 0: there was none
+    // What the signer looks at; "" without such headers.
+    char challenge[KVS_CLIENT_PROOF_SIZE];
+    char signature[KVS_CLIENT_PROOF_SIZE];
 };
 
 struct kvs_client {
@@ -64,7 +69,8 @@ struct kvs_client {
     uint32_t timeout_ms;
     uint32_t attempts_max;
     size_t answer_size_max;
-    pthread_mutex_t lock; // held for a few instructions
+    const struct kvs_client_signer *signer; // NULL: none
+    pthread_mutex_t lock;                   // held for a few instructions
     struct kvs_client_call *idle;
 };
 
