@@ -274,7 +274,7 @@ static enum kvs_compare_outcome ask(struct walk *walk, struct range *const *aske
         return KVS_COMPARE_FAILED;
     }
     enum kvs_compare_outcome outcome = check_digest(walk, side, answers.digest);
-    for (size_t i = 0; i < answers.count && outcome == KVS_COMPARE_DONE; i++)
+    for (size_t i = 0; i < count && i < answers.count && outcome == KVS_COMPARE_DONE; i++)
         outcome = take_answer(walk, asked[i], &answers.list[i]);
     kvs_compare_answers_done(&answers);
     return outcome;
