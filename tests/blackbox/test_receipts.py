@@ -329,4 +329,5 @@ def test_options_that_are_none(shared_node):
             assert run_kvs(shared_node, *args, *wrong, stdin=OPERATIONS).returncode == 2, (name, wrong)
     assert shared_node.get("/api/data/cli/key/history").status == 404
     assert run_kvs(shared_node, "delete", "-r", "cli", "--nodes", "1").returncode == 2
+    assert run_kvs(shared_node, "restore", "-r", "cli", "--nodes", "1").returncode == 2
     assert run_kvs(shared_node, "restore", "x.zst", "--data-dir", "d", "--nodes", "1").returncode == 2
