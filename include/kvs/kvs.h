@@ -151,11 +151,27 @@ enum kvs_client_code kvs_client_get_revision(struct kvs_client *client, const ch
                                              struct kvs_client_record *ret_record,
                                              struct kvs_client_error *ret_error);
 
+// "Is it everywhere yet?" A write is answered when it is on the asked node's disk; the others get
+// it a moment later. With a receipt it is answered when so many nodes have it on their disks, or
+// when the time is over. The write is done either way: the call's code is the write's own, and
+// whether enough nodes have it is told here alone. Zero what is not set.
+struct kvs_client_receipt {
+    // In:
+    uint32_t nodes_wanted; // the asked node included; 1 to 257; 0: nothing is asked
+    uint32_t wait_ms; // at most so long; 0: 2 s. No node waits for more than a minute. The call
+                      // may take so much longer than the client's timeout_ms
+    // Out, zero where the call failed:
+    uint32_t nodes; // have it; 0: the node does not say (an older one; a batch that wrote nothing)
+    bool reached;   // as many as were wanted
+    uint64_t reserved[2]; // zero
+};
+
 struct kvs_client_put_options {
     const char *ttl;      // "1h30m", "250ms", "0" (never); NULL: the node's default_ttl
     const char *if_match; // only over this version's UUID, or "*": over any; NULL: no condition
     bool if_none_match;   // only where nothing is
-    uint64_t reserved[2]; // zero
+    uint64_t reserved[1]; // zero
+    struct kvs_client_receipt *receipt; // wait for other nodes; NULL: do not
 };
 
 // Stores a JSON value. `options` may be NULL. Without a ttl the node unwraps an object with exactly
@@ -183,6 +199,12 @@ kvs_client_patch(struct kvs_client *client, const char *key, enum kvs_client_pat
 // `if_match`: as for put. KVS_CLIENT_NOT_FOUND where there is nothing.
 enum kvs_client_code kvs_client_delete(struct kvs_client *client, const char *key,
                                        const char *if_match, struct kvs_client_error *ret_error);
+
+// The same with a receipt, which may be NULL. Since 0.2.
+enum kvs_client_code kvs_client_delete_receipt(struct kvs_client *client, const char *key,
+                                               const char *if_match,
+                                               struct kvs_client_receipt *receipt,
+                                               struct kvs_client_error *ret_error);
 
 // ---- Listings
 
@@ -331,6 +353,13 @@ enum kvs_client_code kvs_client_batch(struct kvs_client *client,
                                       const struct kvs_client_operation *operations, size_t count,
                                       struct kvs_client_results *ret_results,
                                       struct kvs_client_error *ret_error);
+
+// The same with a receipt for all that the batch has written, which may be NULL. Since 0.2.
+enum kvs_client_code kvs_client_batch_receipt(struct kvs_client *client,
+                                              const struct kvs_client_operation *operations,
+                                              size_t count, struct kvs_client_receipt *receipt,
+                                              struct kvs_client_results *ret_results,
+                                              struct kvs_client_error *ret_error);
 
 // ---- Deleting what lies under a prefix
 

@@ -277,6 +277,10 @@ KVS_MUST_CHECK int kvs_api_conditions_for_write(struct kvs_api_call *call, struc
 KVS_MUST_CHECK int kvs_api_fingerprint_judge(struct kvs_api_call *call, struct kvs_slice prefix,
                                              bool *ret_unchanged);
 
+// The first key behind all that begin with `prefix`, in the arena; empty (no end) for every key.
+KVS_MUST_CHECK int kvs_api_behind_prefix(struct kvs_api_call *call, struct kvs_slice prefix,
+                                         struct kvs_slice *ret_end);
+
 // An HTTP-date in any of the three forms of RFC 9110 section 5.6.7 (http_date.c); `now_s` places
 // the obsolete two-digit year.
 bool kvs_api_http_date_parse(struct kvs_slice text, int64_t now_s, int64_t *ret_unix_s);

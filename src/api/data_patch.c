@@ -110,27 +110,6 @@ static int compute(struct patch_input *input, struct kvs_slice value)
     return err;
 }
 
-// What the client asked of the record that is there (`current` NULL: none).
-static bool condition_holds(const struct kvs_write *asked, const struct kvs_uuid *current)
-{
-    bool listed = false;
-    for (size_t i = 0; current && i < asked->condition_uuid_count; i++)
-        listed |= kvs_uuid_cmp(&asked->condition_uuids[i], current) == 0;
-    switch (asked->condition) {
-    case KVS_CONDITION_EXISTS:
-        return current != NULL;
-    case KVS_CONDITION_NOT_EXISTS:
-        return current == NULL;
-    case KVS_CONDITION_UUIDS:
-        return listed;
-    case KVS_CONDITION_NOT_UUIDS:
-        return !listed;
-    case KVS_CONDITION_NONE:
-        break;
-    }
-    return true;
-}
-
 static int read_and_compute(struct kvs_api_call *call, enum kvs_read_mode mode)
 {
     struct patch_input *input = call->input;
@@ -138,7 +117,7 @@ static int read_and_compute(struct kvs_api_call *call, enum kvs_read_mode mode)
     int err = kvs_node_get(call->api->options.node, call->grant, call->key, mode, &record);
     if (err && err != KVS_ERR_NOT_FOUND)
         return err;
-    if (!condition_holds(&input->asked, record ? &record->version.uuid : NULL))
+    if (!kvs_write_condition_holds(&input->asked, record ? &record->version.uuid : NULL))
         return KVS_ERR_PRECONDITION;
     if (!record)
         return kvs_api_fail(call, err, "There is no record at \"%.*s\" to patch: PUT creates one.",

@@ -10,26 +10,19 @@
 #include "node/cluster.h"
 #include "node/exchange.h"
 
-#include <xxhash.h>
-
-// The first key behind all that begin with `prefix`, which is not empty and valid UTF-8 (its last
-// byte is never 0xff).
-static struct kvs_slice behind(char *bytes, struct kvs_slice prefix)
+int kvs_api_behind_prefix(struct kvs_api_call *call, struct kvs_slice prefix,
+                          struct kvs_slice *ret_end)
 {
+    *ret_end = KVS_SLICE_EMPTY;
+    if (prefix.size == 0)
+        return 0;
+    char *bytes = kvs_api_alloc(call, prefix.size);
+    if (!bytes)
+        return KVS_ERR_NOMEM;
     memcpy(bytes, prefix.data, prefix.size);
-    bytes[prefix.size - 1]++;
-    return kvs_slice(bytes, prefix.size);
-}
-
-// A uuid's form, as all our tags have. The hash tells nothing of sums or counts.
-static struct kvs_uuid tag_of(struct kvs_fingerprint fingerprint)
-{
-    const uint64_t words[] = {fingerprint.sum.lo, fingerprint.sum.hi, fingerprint.count};
-    XXH128_canonical_t canonical;
-    struct kvs_uuid tag;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(words, sizeof(words)));
-    memcpy(tag.bytes, canonical.digest, sizeof(tag.bytes));
-    return tag;
+    bytes[prefix.size - 1]++; // valid UTF-8: never 0xff
+    *ret_end = kvs_slice(bytes, prefix.size);
+    return 0;
 }
 
 static bool matches(const struct kvs_api_tags *tags, const struct kvs_uuid *tag)
@@ -51,14 +44,14 @@ int kvs_api_fingerprint_judge(struct kvs_api_call *call, struct kvs_slice prefix
     int err = kvs_api_conditions_read(call, &conditions);
     if (err || !kvs_node_is_clustered(node) || !kvs_grant_reads_below(call->grant, prefix))
         return err;
-    char *bytes = kvs_api_alloc(call, prefix.size + 1);
-    if (!bytes)
-        return KVS_ERR_NOMEM;
-    struct kvs_slice end = prefix.size > 0 ? behind(bytes, prefix) : KVS_SLICE_EMPTY;
-    err = kvs_node_fingerprint(node, kvs_auth_open_grant(), prefix, end, &fingerprint);
+    struct kvs_slice end = KVS_SLICE_EMPTY;
+    err = kvs_api_behind_prefix(call, prefix, &end);
+    if (!err)
+        err = kvs_node_fingerprint(node, kvs_auth_open_grant(), prefix, end, &fingerprint);
     if (err)
         return err == KVS_ERR_CORRUPT ? 0 : err; // a busy digest: the listing without a tag
-    struct kvs_uuid tag = tag_of(fingerprint);
+    struct kvs_uuid tag;
+    kvs_node_fingerprint_tag(node, fingerprint, &tag);
     *ret_unchanged = conditions.if_none_match.present && matches(&conditions.if_none_match, &tag);
     kvs_buf_append_slice(headers, KVS_SLICE("ETag: W/\""));
     kvs_api_append_uuid(headers, &tag);

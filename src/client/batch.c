@@ -154,23 +154,36 @@ void kvs_client_results_done(struct kvs_client_results *results)
     *results = (struct kvs_client_results){0};
 }
 
+enum kvs_client_code kvs_client_batch_receipt(struct kvs_client *client,
+                                              const struct kvs_client_operation *operations,
+                                              size_t count, struct kvs_client_receipt *receipt,
+                                              struct kvs_client_results *ret_results,
+                                              struct kvs_client_error *ret_error)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf body = KVS_BUF_INIT(BODY_SIZE_MAX);
+    KVS_CLEANUP(kvs_client_call_endp) struct kvs_client_call *call = NULL;
+    char prefer[KVS_CLIENT_PREFER_SIZE];
+    struct kvs_client_request request = {
+        .method = "POST", .target = KVS_SLICE("/kv_batch"), .writes = true};
+    enum kvs_client_code code = kvs_client_receipt_begin(receipt, &request, prefer, ret_error);
+    if (code == KVS_CLIENT_OK)
+        code = make_body(&body, operations, count, ret_error);
+    if (code != KVS_CLIENT_OK)
+        return code;
+    request.body = kvs_buf_slice(&body);
+    request.repeat = repeat_of(operations, count);
+    code = kvs_client_perform(client, &request, &call, ret_error);
+    if (code == KVS_CLIENT_OK)
+        code = read_results(call, count, ret_results, ret_error);
+    if (code == KVS_CLIENT_OK)
+        kvs_client_receipt_end(receipt, call);
+    return code;
+}
+
 enum kvs_client_code kvs_client_batch(struct kvs_client *client,
                                       const struct kvs_client_operation *operations, size_t count,
                                       struct kvs_client_results *ret_results,
                                       struct kvs_client_error *ret_error)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf body = KVS_BUF_INIT(BODY_SIZE_MAX);
-    KVS_CLEANUP(kvs_client_call_endp) struct kvs_client_call *call = NULL;
-    enum kvs_client_code code = make_body(&body, operations, count, ret_error);
-    if (code != KVS_CLIENT_OK)
-        return code;
-    const struct kvs_client_request request = {
-        .method = "POST",
-        .target = KVS_SLICE("/kv_batch"),
-        .body = kvs_buf_slice(&body),
-        .repeat = repeat_of(operations, count),
-        .writes = true,
-    };
-    code = kvs_client_perform(client, &request, &call, ret_error);
-    return code == KVS_CLIENT_OK ? read_results(call, count, ret_results, ret_error) : code;
+    return kvs_client_batch_receipt(client, operations, count, NULL, ret_results, ret_error);
 }

@@ -195,6 +195,11 @@ static void free_call(struct kvs_client_call *call)
     free(call);
 }
 
+void kvs_client_set_signer(struct kvs_client *client, const struct kvs_client_signer *signer)
+{
+    client->signer = signer;
+}
+
 void kvs_client_free(struct kvs_client *client)
 {
     if (!client)

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "client/signer.h"
 #include "codec/json.h"
 #include "kvs/kvs.h"
 
@@ -20,6 +21,8 @@ enum {
     KVS_CLIENT_URLS_MAX = 64,
     KVS_CLIENT_TARGET_SIZE_MAX = 64 << 10,
     KVS_CLIENT_CONDITION_SIZE = 64,
+    KVS_CLIENT_PREFER_SIZE = 64,
+    KVS_CLIENT_PROOF_SIZE = 80, // of an answer's headers, with a NUL
 };
 
 struct kvs_client_node {
@@ -47,6 +50,10 @@ struct kvs_client_call {
     int64_t retry_after_ms;
     char request_id[65];
     char location[KVS_CLIENT_URL_SIZE];
+    uint32_t nodes; // of KVS-Nodes; 0: there was none
+    // What the signer looks at; "" without such headers.
+    char challenge[KVS_CLIENT_PROOF_SIZE];
+    char signature[KVS_CLIENT_PROOF_SIZE];
 };
 
 struct kvs_client {
@@ -62,7 +69,8 @@ struct kvs_client {
     uint32_t timeout_ms;
     uint32_t attempts_max;
     size_t answer_size_max;
-    pthread_mutex_t lock; // held for a few instructions
+    const struct kvs_client_signer *signer; // NULL: none
+    pthread_mutex_t lock;                   // held for a few instructions
     struct kvs_client_call *idle;
 };
 
@@ -79,6 +87,8 @@ struct kvs_client_request {
     struct kvs_slice body;    // data == NULL: none
     const char *content_type; // NULL: application/json
     const char *condition;    // a complete header line; NULL or "": none
+    const char *prefer;       // likewise
+    int64_t wait_ms;          // so long the node may hold the answer back
     enum kvs_client_repeat repeat;
     bool writes; // and so an unknown outcome matters
 };
@@ -153,6 +163,16 @@ void kvs_client_target_add_number(struct kvs_buf *target, const char *name, uint
 enum kvs_client_code kvs_client_condition(const char *if_match, bool if_none_match,
                                           char ret_line[static KVS_CLIENT_CONDITION_SIZE],
                                           struct kvs_client_error *ret_error);
+
+// ---- Receipts (receipt.c); NULL: none is wanted
+
+// Adds what the receipt asks for to the request; `line` must outlive it.
+enum kvs_client_code kvs_client_receipt_begin(struct kvs_client_receipt *receipt,
+                                              struct kvs_client_request *request,
+                                              char line[static KVS_CLIENT_PREFER_SIZE],
+                                              struct kvs_client_error *ret_error);
+// What the answer says.
+void kvs_client_receipt_end(struct kvs_client_receipt *receipt, const struct kvs_client_call *call);
 
 // ---- Reading answers (answer.c)
 

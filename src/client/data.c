@@ -112,16 +112,24 @@ static enum kvs_client_code read_written(struct kvs_client_call *call,
 static enum kvs_client_code write_record(struct kvs_client *client,
                                          struct kvs_client_request *request,
                                          const struct kvs_buf *target,
+                                         struct kvs_client_receipt *receipt,
                                          struct kvs_client_version *ret_version, bool *ret_created,
                                          struct kvs_client_error *ret_error)
 {
+    char prefer[KVS_CLIENT_PREFER_SIZE];
     KVS_CLEANUP(kvs_client_call_endp) struct kvs_client_call *call = NULL;
     if (target->err)
         return kvs_client_fail_nomem(ret_error);
     request->target = kvs_buf_slice(target);
     request->writes = true;
-    enum kvs_client_code code = kvs_client_perform(client, request, &call, ret_error);
-    return code == KVS_CLIENT_OK ? read_written(call, ret_version, ret_created, ret_error) : code;
+    enum kvs_client_code code = kvs_client_receipt_begin(receipt, request, prefer, ret_error);
+    if (code == KVS_CLIENT_OK)
+        code = kvs_client_perform(client, request, &call, ret_error);
+    if (code == KVS_CLIENT_OK)
+        code = read_written(call, ret_version, ret_created, ret_error);
+    if (code == KVS_CLIENT_OK)
+        kvs_client_receipt_end(receipt, call);
+    return code;
 }
 
 static const struct kvs_client_put_options no_options;
@@ -166,7 +174,8 @@ enum kvs_client_code kvs_client_put(struct kvs_client *client, const char *key, 
                                          .body = kvs_slice(json ? json : "", json_size),
                                          .condition = condition,
                                          .repeat = repeat_of(condition)};
-    return write_record(client, &request, &target, ret_version, ret_created, ret_error);
+    return write_record(client, &request, &target, options->receipt, ret_version, ret_created,
+                        ret_error);
 }
 
 enum kvs_client_code
@@ -189,27 +198,41 @@ kvs_client_patch(struct kvs_client *client, const char *key, enum kvs_client_pat
                                                       : "application/merge-patch+json",
         .condition = condition,
         .repeat = is_pinned(options) ? KVS_CLIENT_REPEAT_ALWAYS : KVS_CLIENT_REPEAT_NEVER};
-    return write_record(client, &request, &target, ret_version, NULL, ret_error);
+    return write_record(client, &request, &target, options->receipt, ret_version, NULL, ret_error);
+}
+
+enum kvs_client_code kvs_client_delete_receipt(struct kvs_client *client, const char *key,
+                                               const char *if_match,
+                                               struct kvs_client_receipt *receipt,
+                                               struct kvs_client_error *ret_error)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf target = KVS_BUF_INIT(KVS_CLIENT_TARGET_SIZE_MAX);
+    KVS_CLEANUP(kvs_client_call_endp) struct kvs_client_call *call = NULL;
+    char condition[KVS_CLIENT_CONDITION_SIZE];
+    char prefer[KVS_CLIENT_PREFER_SIZE];
+    struct kvs_client_request request = {
+        .method = "DELETE", .condition = condition, .writes = true};
+    enum kvs_client_code code = kvs_client_target_begin(&target, "/kv/", key, ret_error);
+    if (code == KVS_CLIENT_OK)
+        code = kvs_client_condition(if_match, false, condition, ret_error);
+    if (code == KVS_CLIENT_OK)
+        code = kvs_client_receipt_begin(receipt, &request, prefer, ret_error);
+    if (code != KVS_CLIENT_OK)
+        return code;
+    if (target.err)
+        return kvs_client_fail_nomem(ret_error);
+    request.target = kvs_buf_slice(&target);
+    request.repeat = repeat_of(condition);
+    code = kvs_client_perform(client, &request, &call, ret_error);
+    if (code == KVS_CLIENT_OK)
+        kvs_client_receipt_end(receipt, call);
+    return code;
 }
 
 enum kvs_client_code kvs_client_delete(struct kvs_client *client, const char *key,
                                        const char *if_match, struct kvs_client_error *ret_error)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf target = KVS_BUF_INIT(KVS_CLIENT_TARGET_SIZE_MAX);
-    KVS_CLEANUP(kvs_client_call_endp) struct kvs_client_call *call = NULL;
-    char condition[KVS_CLIENT_CONDITION_SIZE];
-    enum kvs_client_code code = kvs_client_target_begin(&target, "/kv/", key, ret_error);
-    if (code == KVS_CLIENT_OK)
-        code = kvs_client_condition(if_match, false, condition, ret_error);
-    if (code != KVS_CLIENT_OK)
-        return code;
-    const struct kvs_client_request request = {.method = "DELETE",
-                                               .target = kvs_buf_slice(&target),
-                                               .condition = condition,
-                                               .repeat = repeat_of(condition),
-                                               .writes = true};
-    return target.err ? kvs_client_fail_nomem(ret_error)
-                      : kvs_client_perform(client, &request, &call, ret_error);
+    return kvs_client_delete_receipt(client, key, if_match, NULL, ret_error);
 }
 
 enum kvs_client_code kvs_client_restore(struct kvs_client *client, const char *key,
@@ -234,5 +257,5 @@ enum kvs_client_code kvs_client_restore(struct kvs_client *client, const char *k
                                          .condition = condition,
                                          .repeat = is_pinned(options) ? KVS_CLIENT_REPEAT_ALWAYS
                                                                       : KVS_CLIENT_REPEAT_NEVER};
-    return write_record(client, &request, &target, ret_version, NULL, ret_error);
+    return write_record(client, &request, &target, options->receipt, ret_version, NULL, ret_error);
 }

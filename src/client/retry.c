@@ -93,8 +93,9 @@ static int64_t attempt_timeout_ms(const struct effort *effort)
     bool others = effort->request->repeat == KVS_CLIENT_REPEAT_ALWAYS &&
                   effort->call->client->node_count > 1 &&
                   effort->attempts + 1 < effort->call->client->node_count;
-    if (others && left > effort->call->client->connect_timeout_ms)
-        left = effort->call->client->connect_timeout_ms;
+    int64_t most = effort->call->client->connect_timeout_ms + effort->request->wait_ms;
+    if (others && left > most)
+        left = most;
     return left > 0 ? left : 1;
 }
 
@@ -135,7 +136,7 @@ enum kvs_client_code kvs_client_perform(struct kvs_client *client,
     struct effort effort = {
         .call = kvs_client_call_begin(client),
         .request = request,
-        .deadline_ms = kvs_client_now_ms() + client->timeout_ms,
+        .deadline_ms = kvs_client_now_ms() + client->timeout_ms + request->wait_ms,
     };
     if (!effort.call)
         return kvs_client_fail_nomem(ret_error);

@@ -17,6 +17,24 @@ static size_t on_body(char *data, size_t one, size_t size, void *context)
     return call->answer.err ? 0 : size;
 }
 
+static bool keep_text(struct kvs_slice name, const char *wanted, struct kvs_slice value,
+                      char text[static KVS_CLIENT_PROOF_SIZE])
+{
+    if (!kvs_slice_eq_nocase(name, kvs_slice_from_str(wanted)) ||
+        value.size >= KVS_CLIENT_PROOF_SIZE)
+        return false;
+    (void)snprintf(text, KVS_CLIENT_PROOF_SIZE, "%.*s", KVS_SLICE_FMT(value));
+    return true;
+}
+
+// What the signer of a request wants to see of the answer.
+static bool keep_proof(struct kvs_client_call *call, struct kvs_slice name, struct kvs_slice value)
+{
+    const struct kvs_client_signer *signer = call->client->signer;
+    return signer && (keep_text(name, signer->challenge_header, value, call->challenge) ||
+                      keep_text(name, signer->signature_header, value, call->signature));
+}
+
 static size_t on_header(char *data, size_t one, size_t size, void *context)
 {
     enum { RETRY_AFTER_MAX_S = 3600 };
@@ -32,15 +50,20 @@ static size_t on_header(char *data, size_t one, size_t size, void *context)
            (value.data[value.size - 1] == '\n' || value.data[value.size - 1] == '\r'))
         value.size--;
     value = kvs_slice_trim(value);
-    uint64_t seconds;
+    uint64_t number;
+    if (keep_proof(call, name, value))
+        return size;
     if (kvs_slice_eq_nocase(name, KVS_SLICE("X-Request-ID")))
         (void)snprintf(call->request_id, sizeof(call->request_id), "%.*s", KVS_SLICE_FMT(value));
     else if (kvs_slice_eq_nocase(name, KVS_SLICE("Location")) && value.size < KVS_CLIENT_URL_SIZE)
         (void)snprintf(call->location, sizeof(call->location), "%.*s", KVS_SLICE_FMT(value));
+    else if (kvs_slice_eq_nocase(name, KVS_SLICE("KVS-Nodes")) &&
+             kvs_slice_to_u64(value, &number) && number <= UINT32_MAX)
+        call->nodes = (uint32_t)number;
     else if (kvs_slice_eq_nocase(name, KVS_SLICE("Retry-After")) &&
-             kvs_slice_to_u64(value, &seconds))
+             kvs_slice_to_u64(value, &number))
         call->retry_after_ms =
-            1000 * (int64_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S);
+            1000 * (int64_t)(number < RETRY_AFTER_MAX_S ? number : RETRY_AFTER_MAX_S);
     return size;
 }
 
@@ -74,6 +97,9 @@ void kvs_client_prepare(struct kvs_client_call *call)
     call->retry_after_ms = 0;
     call->request_id[0] = 0;
     call->location[0] = 0;
+    call->nodes = 0;
+    call->challenge[0] = 0;
+    call->signature[0] = 0;
     call->curl_text[0] = 0;
     curl_easy_reset(easy); // keeps the connection
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -167,7 +193,8 @@ enum kvs_client_code kvs_client_fail_transfer(const struct kvs_client_call *call
 }
 
 static bool make_headers(const struct kvs_client_call *call,
-                         const struct kvs_client_request *request, struct curl_slist **ret_headers)
+                         const struct kvs_client_request *request, const char *proof,
+                         struct curl_slist **ret_headers)
 {
     char type[128] = "";
     if (request->body.data)
@@ -178,15 +205,18 @@ static bool make_headers(const struct kvs_client_call *call,
            kvs_client_add_header(ret_headers, "Expect:") &&
            kvs_client_add_header(ret_headers, type) &&
            kvs_client_add_header(ret_headers, request->condition) &&
+           kvs_client_add_header(ret_headers, request->prefer) &&
+           kvs_client_add_header(ret_headers, proof) &&
            kvs_client_add_common_headers(call->client, ret_headers);
 }
 
-enum kvs_client_code kvs_client_send_once(struct kvs_client_call *call,
-                                          const struct kvs_client_request *request,
-                                          int64_t timeout_ms, struct kvs_client_error *ret_error)
+// OK when there is an answer, whatever it says.
+static enum kvs_client_code transfer(struct kvs_client_call *call,
+                                     const struct kvs_client_request *request, const char *proof,
+                                     int64_t timeout_ms, struct kvs_client_error *ret_error)
 {
     struct curl_slist *headers = NULL;
-    if (!make_headers(call, request, &headers))
+    if (!make_headers(call, request, proof, &headers))
         return kvs_client_fail_nomem(ret_error);
     set_options(call, request, headers, timeout_ms);
     CURLcode sent = CURLE_OUT_OF_MEMORY;
@@ -198,5 +228,46 @@ enum kvs_client_code kvs_client_send_once(struct kvs_client_call *call,
     long status = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     call->status = (int)status;
-    return status / 100 == 2 ? KVS_CLIENT_OK : kvs_client_fail_answer(call, ret_error);
+    return KVS_CLIENT_OK;
+}
+
+static enum kvs_client_verdict judge(const struct kvs_client_call *call)
+{
+    const struct kvs_client_signer *signer = call->client->signer;
+    return signer->judge(signer->ctx, call->status, kvs_buf_slice(&call->answer), call->challenge,
+                         call->signature);
+}
+
+static enum kvs_client_code transfer_signed(struct kvs_client_call *call,
+                                            const struct kvs_client_request *request,
+                                            int64_t timeout_ms, struct kvs_client_error *ret_error)
+{
+    const struct kvs_client_signer *signer = call->client->signer;
+    char proof[KVS_CLIENT_SIGNATURE_SIZE];
+    enum kvs_client_verdict verdict = KVS_CLIENT_SIGN_AGAIN;
+    for (int attempt = 0; attempt < 2 && verdict == KVS_CLIENT_SIGN_AGAIN; attempt++) {
+        if (!signer->sign(signer->ctx, request->method, request->target, request->body, proof))
+            return transfer(call, request, NULL, timeout_ms, ret_error);
+        enum kvs_client_code code = transfer(call, request, proof, timeout_ms, ret_error);
+        if (code != KVS_CLIENT_OK)
+            return code;
+        verdict = judge(call);
+    }
+    if (verdict == KVS_CLIENT_UNPROVEN && call->status / 100 == 2)
+        return kvs_client_fail(ret_error, KVS_CLIENT_UNEXPECTED,
+                               "the answer of %s does not prove that it comes from the cluster",
+                               call->node->url);
+    return KVS_CLIENT_OK;
+}
+
+enum kvs_client_code kvs_client_send_once(struct kvs_client_call *call,
+                                          const struct kvs_client_request *request,
+                                          int64_t timeout_ms, struct kvs_client_error *ret_error)
+{
+    enum kvs_client_code code = call->client->signer
+                                    ? transfer_signed(call, request, timeout_ms, ret_error)
+                                    : transfer(call, request, NULL, timeout_ms, ret_error);
+    if (code != KVS_CLIENT_OK)
+        return code;
+    return call->status / 100 == 2 ? KVS_CLIENT_OK : kvs_client_fail_answer(call, ret_error);
 }

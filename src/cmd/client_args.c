@@ -293,6 +293,7 @@ int kvs_cmd_print(const struct kvs_buf *out)
         kvs_cmd_error("cannot show the result: %s", kvs_err_text(out->err));
         return KVS_EXIT_FAILED;
     }
-    (void)fwrite(out->data, 1, out->size, stdout); // kvs_cmd_main checks stdout at the end
+    if (out->size > 0)
+        (void)fwrite(out->data, 1, out->size, stdout); // kvs_cmd_main checks stdout at the end
     return KVS_EXIT_OK;
 }

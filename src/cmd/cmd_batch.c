@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "cmd/client_args.h"
+#include "cmd/receipt_args.h"
 #include "cmd/show.h"
 #include "codec/json.h"
 
@@ -16,6 +17,7 @@ struct batch {
     struct kvs_arena arena;
     struct kvs_client_operation operations[KVS_CLIENT_BATCH_MAX];
     size_t count;
+    struct kvs_client_receipt receipt;
 };
 
 static const char *const op_names[] = {
@@ -210,7 +212,19 @@ static int show(const struct batch *batch, const struct kvs_client_results *resu
     return code;
 }
 
-static int send(const struct batch *batch)
+// A batch that wrote nothing has nothing to wait for.
+static int check_receipt(const struct batch *batch, const struct kvs_client_results *results,
+                         int code)
+{
+    bool wrote = false;
+    for (size_t i = 0; i < batch->count; i++)
+        wrote |= batch->operations[i].kind != KVS_CLIENT_OPERATION_GET &&
+                 results->results[i].code == KVS_CLIENT_OK;
+    int waited = wrote ? kvs_cmd_receipt_check(&batch->receipt, "stored") : KVS_EXIT_OK;
+    return waited == KVS_EXIT_OK ? code : waited;
+}
+
+static int send(struct batch *batch)
 {
     struct kvs_client *client = NULL;
     int code = kvs_cmd_client_open(batch->args, &client);
@@ -218,9 +232,11 @@ static int send(const struct batch *batch)
         return code;
     struct kvs_client_results results;
     struct kvs_client_error error;
-    if (kvs_client_batch(client, batch->operations, batch->count, &results, &error) ==
-        KVS_CLIENT_OK) {
+    if (kvs_client_batch_receipt(client, batch->operations, batch->count, &batch->receipt, &results,
+                                 &error) == KVS_CLIENT_OK) {
         code = show(batch, &results);
+        if (code == KVS_EXIT_OK || code == KVS_EXIT_PARTIAL)
+            code = check_receipt(batch, &results, code);
         kvs_client_results_done(&results);
     } else {
         code = kvs_cmd_client_error(&error);
@@ -245,7 +261,9 @@ static int run_batch(const struct kvs_args *args)
     }
     batch->args = args;
     kvs_arena_init(&batch->arena, (1 << 20) + ARENA_PER_BYTE * text.size);
-    code = read_batch(batch, kvs_buf_slice(&text));
+    code = kvs_cmd_receipt_read(args, &batch->receipt);
+    if (code == KVS_EXIT_OK)
+        code = read_batch(batch, kvs_buf_slice(&text));
     if (code == KVS_EXIT_OK)
         code = send(batch);
     kvs_arena_done(&batch->arena);
@@ -254,6 +272,7 @@ static int run_batch(const struct kvs_args *args)
 }
 
 static const struct kvs_cmd_option batch_options[] = {
+    KVS_CMD_RECEIPT_OPTIONS,
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };
@@ -265,7 +284,8 @@ const struct kvs_command_body kvs_cmd_batch = {
         "Sends up to 1000 operations at once; the node does them in one commit, in their order,\n"
         "each with its own result. FILE (or stdin) holds one object a line, or an array of them:\n"
         "op (get, put or delete), path, data, ttl, if_match.\n"
-        "Exit code 9 when some of them failed; 2 when nothing was sent.\n"
+        "Exit code 9 when some of them failed, or fewer than --nodes had all that was written in\n"
+        "time; 2 when nothing was sent.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs batch ops.ndjson\n"

@@ -7,6 +7,7 @@
 
 #include "cmd/client_args.h"
 #include "cmd/progress.h"
+#include "cmd/receipt_args.h"
 #include "cmd/show.h"
 #include "codec/json.h"
 
@@ -14,7 +15,7 @@ enum { POLL_FIRST_MS = 20, POLL_MAX_MS = 1000 };
 
 // ---- One record
 
-static int show(const struct kvs_args *args)
+static int show(const struct kvs_args *args, const struct kvs_client_receipt *receipt)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
     struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
@@ -22,7 +23,9 @@ static int show(const struct kvs_args *args)
     case KVS_CMD_OUTPUT_JSON:
         kvs_buf_append_str(&out, "{\"path\":");
         kvs_json_write_string(&out, key);
-        kvs_buf_append_str(&out, ",\"deleted\":true}\n");
+        kvs_buf_append_str(&out, ",\"deleted\":true");
+        kvs_cmd_receipt_append(&out, receipt);
+        kvs_buf_append_str(&out, "}\n");
         break;
     case KVS_CMD_OUTPUT_HUMAN:
         kvs_buf_append_str(&out, "deleted ");
@@ -35,13 +38,18 @@ static int show(const struct kvs_args *args)
     return kvs_cmd_print(&out);
 }
 
-static int delete_record(const struct kvs_args *args, struct kvs_client *client)
+static int delete_record(const struct kvs_args *args, struct kvs_client *client,
+                         struct kvs_client_receipt *receipt)
 {
     struct kvs_client_error error;
     const char *key = args->operands[0];
-    if (kvs_client_delete(client, key, kvs_args_value(args, "if-match"), &error) == KVS_CLIENT_OK)
-        return show(args);
-    int code = kvs_cmd_client_error(&error);
+    int code = KVS_EXIT_OK;
+    if (kvs_client_delete_receipt(client, key, kvs_args_value(args, "if-match"), receipt, &error) ==
+        KVS_CLIENT_OK) {
+        code = show(args, receipt);
+        return code == KVS_EXIT_OK ? kvs_cmd_receipt_check(receipt, "deleted") : code;
+    }
+    code = kvs_cmd_client_error(&error);
     if (error.code == KVS_CLIENT_NOT_FOUND && kvs_cmd_is_prefix(client, key))
         kvs_cmd_error("there are keys under it: 'kvs delete -r %s' deletes them", key);
     return code;
@@ -154,16 +162,23 @@ static int run_delete(const struct kvs_args *args)
     for (size_t i = 0; !recursive && i < KVS_ARRAY_SIZE(tree_only); i++)
         if (kvs_args_flag(args, tree_only[i]))
             return kvs_cmd_usage_error(args->command, "--%s goes with --recursive", tree_only[i]);
+    struct kvs_client_receipt receipt;
     struct kvs_client *client = NULL;
-    int code = kvs_cmd_client_open(args, &client);
+    int code = kvs_cmd_receipt_read(args, &receipt);
+    if (code == KVS_EXIT_OK && recursive && receipt.nodes_wanted > 0)
+        return kvs_cmd_usage_error(args->command,
+                                   "--nodes is for one record: a job waits for none");
     if (code == KVS_EXIT_OK)
-        code = recursive ? delete_tree(args, client) : delete_record(args, client);
+        code = kvs_cmd_client_open(args, &client);
+    if (code == KVS_EXIT_OK)
+        code = recursive ? delete_tree(args, client) : delete_record(args, client, &receipt);
     kvs_client_free(client);
     return code;
 }
 
 static const struct kvs_cmd_option delete_options[] = {
     {"if-match", 0, "UUID", "Only this version"},
+    KVS_CMD_RECEIPT_OPTIONS,
     {"recursive", 'r', NULL, "Every record under KEY/ (not KEY itself)"},
     {"dry-run", 'n', NULL, "With -r: only count"},
     {"yes", 'y', NULL, "With -r: do not ask, on a terminal too"},
@@ -181,7 +196,8 @@ const struct kvs_command_body kvs_cmd_delete = {
         "With --recursive the node deletes whatever lies under KEY, whole segments only (app\n"
         "never touches app2), as a job that goes on after a restart; on a terminal it shows how\n"
         "far it is and asks first.\n"
-        "Exit code 4 where there is nothing, 5 when --if-match did not hold.\n"
+        "Exit code 4 where there is nothing, 5 when --if-match did not hold, 9 when fewer\n"
+        "than --nodes had the deletion in time.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs delete greeting\n"

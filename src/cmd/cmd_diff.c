@@ -1,180 +1,211 @@
 // SPDX-License-Identifier: Apache-2.0
-// `kvs diff`: which keys differ between two nodes. Two listings are merged as they come, page by
-// page, so that nodes of any size need the memory of two pages. Versions are compared by their
-// UUIDs: equal ones are the same write, whatever it wrote.
+// `kvs diff`: in which keys two nodes differ. Nodes of one cluster are compared by fingerprints
+// (compare.h), deletions included. Where that cannot be, both sides are read whole, page by page,
+// and stderr says so: all versions of nodes of two clusters, else what listings show. Versions are
+// compared by their UUIDs: equal ones are the same write, whatever it wrote.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cmd/client_args.h"
-#include "cmd/show.h"
-#include "codec/json.h"
+#include "cmd/compare.h"
+#include "cmd/diff_show.h"
 
-enum { PAGE_LIMIT = 1000, LINE_SIZE_MAX = 1 << 20 };
-
-enum difference { ONLY_A, ONLY_B, NEWER_A, NEWER_B };
+enum { PAGE_LIMIT = 1000 };
 
 struct side {
-    const char *url;
+    const char *name; // as given
     struct kvs_client *client;
-    const char *prefix;
-    struct kvs_client_listing page;
+    // The page being read, where everything is.
+    struct kvs_compare_entries page;
     size_t at;
+    char *next; // NULL behind the last page
     bool begun;
 };
 
-struct diff {
-    const struct kvs_args *args;
-    struct side a, b;
-    uint64_t same, counts[4];
-};
+typedef enum kvs_client_code read_page_fn(struct kvs_client *client,
+                                          const struct kvs_compare_scope *scope, const char *from,
+                                          struct kvs_compare_entries *ret_entries, char **ret_next,
+                                          struct kvs_client_error *ret_error);
 
 static void side_done(struct side *side)
 {
-    kvs_client_listing_done(&side->page);
+    kvs_compare_entries_done(&side->page);
+    free(side->next);
     kvs_client_free(side->client);
 }
 
-static int side_open(const struct kvs_args *args, const char *word, const char *prefix,
-                     struct side *side)
+static int side_open(const struct kvs_args *args, const char *word, struct side *side)
 {
     char url[512];
     bool whole = strstr(word, "://") != NULL;
+    side->name = word;
     if (snprintf(url, sizeof(url), "%s%s", whole ? "" : "http://", word) >= (int)sizeof(url))
         return kvs_cmd_usage_error(args->command, "'%s' is no node", word);
     const char *urls[] = {url};
-    const struct kvs_client_options options = {.urls = urls, .url_count = 1};
-    *side = (struct side){.url = word, .prefix = prefix};
+    // A comparison is a POST that writes nothing.
+    const struct kvs_client_options options = {.urls = urls, .url_count = 1, .retry_writes = true};
     return kvs_cmd_client_open_with(args, &options, &side->client);
 }
 
+// ---- Both read whole
+
+// A page of a listing: neither deletions nor writers show there. The key of the prefix's own name
+// comes first in byte order.
+static enum kvs_client_code read_listing(struct kvs_client *client,
+                                         const struct kvs_compare_scope *scope, const char *from,
+                                         struct kvs_compare_entries *ret_entries, char **ret_next,
+                                         struct kvs_client_error *ret_error)
+{
+    bool own_key = scope->key && !*from;
+    struct kvs_client_listing page;
+    const struct kvs_client_list_options own = {.prefix = scope->key, .limit = 1};
+    const struct kvs_client_list_options all = {.prefix = scope->prefix,
+                                                .limit = PAGE_LIMIT,
+                                                .cursor = strcmp(from, ".") > 0 ? from + 1 : NULL};
+    *ret_entries = (struct kvs_compare_entries){0};
+    *ret_next = NULL;
+    enum kvs_client_code code = kvs_client_list(client, own_key ? &own : &all, &page, ret_error);
+    if (code != KVS_CLIENT_OK)
+        return code;
+    bool good = true;
+    for (size_t i = 0; i < page.entry_count && good; i++) {
+        struct kvs_compare_entry entry = {.version.timestamp =
+                                              page.entries[i].version.timestamp_ms};
+        if (own_key && strcmp(page.entries[i].key, scope->key) != 0)
+            break;
+        good =
+            kvs_uuid_parse(kvs_slice_from_str(page.entries[i].version.uuid), &entry.version.uuid) &&
+            kvs_compare_entries_add(ret_entries, page.entries[i].key, &entry);
+    }
+    // What comes next: "." for the first page below the prefix, ".CURSOR" for the others.
+    if (own_key || page.next)
+        good = good && asprintf(ret_next, ".%s", own_key ? "" : page.next) > 0;
+    kvs_client_listing_done(&page);
+    if (good)
+        return KVS_CLIENT_OK;
+    kvs_compare_entries_done(ret_entries);
+    *ret_next = NULL;
+    *ret_error = (struct kvs_client_error){.code = KVS_CLIENT_NOMEM, .message = "out of memory"};
+    return KVS_CLIENT_NOMEM;
+}
+
 // *ret_entry: the next one; NULL behind the last. It is valid until the next call but one.
-static int side_entry(struct side *side, const struct kvs_client_entry **ret_entry)
+static int side_entry(struct side *side, const struct kvs_compare_scope *scope,
+                      read_page_fn *read_page, const struct kvs_compare_entry **ret_entry)
 {
     *ret_entry = NULL;
-    while (side->at == side->page.entry_count) {
-        struct kvs_client_listing next;
+    while (side->at == side->page.count) {
+        struct kvs_compare_entries entries;
         struct kvs_client_error error;
-        const struct kvs_client_list_options options = {
-            .prefix = side->prefix, .limit = PAGE_LIMIT, .cursor = side->page.next};
-        if (side->begun && !side->page.next)
+        char *next = NULL;
+        if (side->begun && !side->next)
             return KVS_EXIT_OK;
-        if (kvs_client_list(side->client, &options, &next, &error) != KVS_CLIENT_OK) {
-            fprintf(stderr, "%s: ", side->url);
+        if (read_page(side->client, scope, side->next ? side->next : "", &entries, &next, &error) !=
+            KVS_CLIENT_OK) {
+            fprintf(stderr, "%s: ", side->name);
             return kvs_cmd_client_error(&error);
         }
-        kvs_client_listing_done(&side->page); // only now: its cursor was in use
-        side->page = next;
+        kvs_compare_entries_done(&side->page);
+        free(side->next);
+        side->page = entries;
+        side->next = next;
         side->at = 0;
         side->begun = true;
     }
-    *ret_entry = &side->page.entries[side->at];
+    *ret_entry = &side->page.list[side->at];
     return KVS_EXIT_OK;
 }
 
-static void append_version(struct kvs_buf *out, const char *name,
-                           const struct kvs_client_entry *entry)
-{
-    if (entry)
-        kvs_buf_printf(out, ",\"%s\":{\"uuid\":\"%s\",\"timestamp\":%" PRId64 "}", name,
-                       entry->version.uuid, entry->version.timestamp_ms);
-    else
-        kvs_buf_printf(out, ",\"%s\":null", name);
-}
-
-static int show(struct diff *diff, enum difference what, const char *key_text,
-                const struct kvs_client_entry *a, const struct kvs_client_entry *b)
-{
-    static const char *const words[] = {"only-a", "only-b", "newer-a", "newer-b"};
-    static const char *const marks[] = {"<", ">", "!<", "!>"};
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(LINE_SIZE_MAX);
-    struct kvs_slice key = kvs_slice_from_str(key_text);
-    diff->counts[what]++;
-    if (kvs_cmd_output(diff->args) == KVS_CMD_OUTPUT_JSON) {
-        kvs_buf_append_str(&out, "{\"path\":");
-        kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out, ",\"difference\":\"%s\"", words[what]);
-        append_version(&out, "a", a);
-        append_version(&out, "b", b);
-        kvs_buf_append_str(&out, "}\n");
-    } else {
-        kvs_buf_printf(&out, "%-2s ", marks[what]);
-        kvs_show_text(&out, key);
-        kvs_buf_append_char(&out, '\n');
-    }
-    return kvs_cmd_print(&out);
-}
-
-// Of two versions of one key the node that has the later one is ahead; what else decides between
-// them does not matter here.
-static int compare(struct diff *diff, const struct kvs_client_entry *a,
-                   const struct kvs_client_entry *b)
-{
-    int order = !a ? 1 : !b ? -1 : strcmp(a->key, b->key);
-    diff->a.at += order <= 0;
-    diff->b.at += order >= 0;
-    if (order < 0)
-        return show(diff, ONLY_A, a->key, a, NULL);
-    if (order > 0)
-        return show(diff, ONLY_B, b->key, NULL, b);
-    if (strcmp(a->version.uuid, b->version.uuid) != 0)
-        return show(diff, a->version.timestamp_ms >= b->version.timestamp_ms ? NEWER_A : NEWER_B,
-                    a->key, a, b);
-    diff->same++;
-    return KVS_EXIT_OK;
-}
-
-static int compare_all(struct diff *diff)
+static int compare_whole(struct side sides[static 2], const struct kvs_compare_scope *scope,
+                         read_page_fn *read_page, struct kvs_diff_show *show)
 {
     for (;;) {
-        const struct kvs_client_entry *a = NULL;
-        const struct kvs_client_entry *b = NULL;
-        int code = side_entry(&diff->a, &a);
+        const struct kvs_compare_entry *a = NULL;
+        const struct kvs_compare_entry *b = NULL;
+        int code = side_entry(&sides[0], scope, read_page, &a);
         if (code == KVS_EXIT_OK)
-            code = side_entry(&diff->b, &b);
+            code = side_entry(&sides[1], scope, read_page, &b);
         if (code != KVS_EXIT_OK || (!a && !b))
             return code;
-        code = compare(diff, a, b);
+        int order = !a ? 1 : !b ? -1 : strcmp(a->key, b->key);
+        code = kvs_diff_show_key(show, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
         if (code != KVS_EXIT_OK)
             return code;
+        sides[0].at += order <= 0;
+        sides[1].at += order >= 0;
     }
 }
 
-static int conclude(const struct diff *diff)
+// ---- By fingerprints
+
+static int visit(void *context, const struct kvs_compare_entry *a,
+                 const struct kvs_compare_entry *b)
 {
-    const uint64_t *n = diff->counts;
-    uint64_t differ = n[ONLY_A] + n[ONLY_B] + n[NEWER_A] + n[NEWER_B];
-    if (kvs_cmd_output(diff->args) == KVS_CMD_OUTPUT_HUMAN)
-        fprintf(stderr,
-                "%" PRIu64 " the same, %" PRIu64 " differ: %" PRIu64 " only on %s, %" PRIu64
-                " only on %s, %" PRIu64 " newer on %s, %" PRIu64 " newer on %s\n",
-                diff->same, differ, n[ONLY_A], diff->a.url, n[ONLY_B], diff->b.url, n[NEWER_A],
-                diff->a.url, n[NEWER_B], diff->b.url);
-    return differ > 0 ? KVS_EXIT_FAILED : KVS_EXIT_OK;
+    return kvs_diff_show_key(context, a, b);
 }
 
+static const char *reason_of(const struct kvs_client_error *error)
+{
+    if (error->http_status == 404 || error->http_status == 405)
+        return "it is no clustered node, or an older one";
+    return "only who may read everything there gets fingerprints";
+}
+
+static int compare(struct side sides[static 2], const struct kvs_compare_scope *scope,
+                   struct kvs_diff_show *show)
+{
+    struct kvs_client *const clients[] = {sides[0].client, sides[1].client};
+    struct kvs_client_error error;
+    int side = 0;
+    int code = KVS_EXIT_OK;
+    switch (kvs_compare_run(clients, scope, visit, show, &side, &error, &code)) {
+    case KVS_COMPARE_DONE:
+    case KVS_COMPARE_FAILED:
+        return code;
+    case KVS_COMPARE_OTHER_CLUSTER:
+        kvs_cmd_error("note: %s and %s belong to different clusters, whose fingerprints cannot be "
+                      "compared: reading all versions of both",
+                      sides[0].name, sides[1].name);
+        return compare_whole(sides, scope, kvs_compare_list, show);
+    case KVS_COMPARE_UNSUPPORTED:
+        break;
+    }
+    kvs_cmd_error("note: %s cannot be compared by fingerprints (%s): reading both listings, which "
+                  "show no deletions",
+                  sides[side].name, reason_of(&error));
+    return compare_whole(sides, scope, read_listing, show);
+}
+
+// "/app" and "app" mean the key app and what lies under it, "app/" what lies under it.
 static int run_diff(const struct kvs_args *args)
 {
-    // "/app", "app" and "app/" all mean what lies under app.
     const char *word = args->operand_count > 2 ? args->operands[2] : "";
     word += strspn(word, "/");
     size_t size = strlen(word);
+    bool below_only = size == 0 || word[size - 1] == '/';
     KVS_CLEANUP(kvs_freep) char *prefix = NULL;
-    if (asprintf(&prefix, "%s%s", word, size > 0 && word[size - 1] != '/' ? "/" : "") < 0) {
+    if (asprintf(&prefix, "%s%s", word, below_only ? "" : "/") < 0) {
         prefix = NULL;
         kvs_cmd_error("out of memory");
         return KVS_EXIT_FAILED;
     }
-    struct diff diff = {.args = args};
-    int code = side_open(args, args->operands[0], prefix, &diff.a);
+    const struct kvs_compare_scope scope = {.key = below_only ? NULL : word, .prefix = prefix};
+    struct side sides[2] = {{0}, {0}};
+    int code = side_open(args, args->operands[0], &sides[0]);
     if (code == KVS_EXIT_OK)
-        code = side_open(args, args->operands[1], prefix, &diff.b);
-    if (code == KVS_EXIT_OK)
-        code = compare_all(&diff);
-    if (code == KVS_EXIT_OK)
-        code = conclude(&diff);
-    side_done(&diff.a);
-    side_done(&diff.b);
+        code = side_open(args, args->operands[1], &sides[1]);
+    if (code == KVS_EXIT_OK) {
+        struct kvs_diff_show show;
+        kvs_diff_show_init(&show, args, sides[0].name, sides[0].client, sides[1].name,
+                           sides[1].client);
+        code = compare(sides, &scope, &show);
+        if (code == KVS_EXIT_OK)
+            code = kvs_diff_show_end(&show);
+        kvs_diff_show_done(&show);
+    }
+    side_done(&sides[0]);
+    side_done(&sides[1]);
     return code;
 }
 
@@ -187,13 +218,22 @@ const struct kvs_command_body kvs_cmd_diff = {
     .run = run_diff,
     .options = diff_options,
     .details =
-        "Compares what two nodes hold under PREFIX (everything, without one), key by key, by the\n"
-        "UUIDs of the versions. NODE is host:port or a URL; --url is not looked at. One line for\n"
-        "each key that differs:\n"
-        "  <   only on the first node         !<  newer on the first node\n"
-        "  >   only on the second node        !>  newer on the second node\n"
-        "With --json one object a line, with both versions. What is written meanwhile may show as\n"
-        "a difference that is gone a moment later. A token sees what it may read.\n"
+        "Compares what two nodes hold under PREFIX (everything, without one), by the UUIDs of the\n"
+        "versions; without a slash at its end also the key of that very name. NODE is host:port\n"
+        "or a URL; --url is not looked at. One line for each key that differs:\n"
+        "  <   only on the first node         !<  both, the first node's version wins\n"
+        "  >   only on the second node        !>  both, the second node's version wins\n"
+        "  x<  deleted on the first alone     x>  deleted on the second alone\n"
+        "  !   both, and which one wins is not known\n"
+        "On a terminal with the versions' times and writers; with --json one object a line, with\n"
+        "both versions and who wins. What is written meanwhile may show as a difference that is\n"
+        "gone a moment later.\n"
+        "Nodes of one cluster are compared by fingerprints: equal ones in a request each, others "
+        "in\n"
+        "a few more, however many keys they hold. Nodes of different clusters, a token that may "
+        "not\n"
+        "read everything under PREFIX, and nodes without clustering make it read everything, and\n"
+        "it says so; in the last two cases deletions do not show. A token sees what it may read.\n"
         "Exit code 0 when nothing differs, 1 when something does.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `kvs members`: who is in the cluster, as one node sees it; leaving it; removing who is dead.
-// Changing it takes the cluster secret: from a config, or from KVS_CLUSTER_SECRET. It is never sent
-// over a network in the clear.
+// Changing it takes the cluster secret: from a config, or from KVS_CLUSTER_SECRET. It is not sent:
+// requests are signed with it.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "cmd/client_args.h"
 #include "cmd/nodes.h"
+#include "cmd/own_node.h"
 #include "cmd/show.h"
 #include "cmd/table.h"
 #include "codec/json.h"
@@ -24,6 +25,8 @@ enum {
     END_WAIT_MS = 60000, // a leaving node hands over what others lack first
     END_LOOK_MS = 50,
 };
+
+static const char caller_name[] = "kvs-members"; // as the node logs the caller
 
 // ---- The list
 
@@ -150,115 +153,40 @@ static int list_members(const struct kvs_args *args)
 struct target {
     const struct kvs_args *args;
     struct kvs_client *client;
-    char *node_id; // NULL: not known yet; owned
+    struct kvs_cmd_proof *proof; // of the client
+    char *node_id;               // NULL: not known yet; owned
 };
 
 static void target_done(struct target *target)
 {
     kvs_client_free(target->client);
+    kvs_cmd_proof_free(target->proof);
     free(target->node_id);
-}
-
-// Would everybody on the way read it?
-static bool is_private(const char *url)
-{
-    static const char *const prefixes[] = {"https://", "http://127.", "http://localhost",
-                                           "http://[::1]"};
-    for (size_t i = 0; i < KVS_ARRAY_SIZE(prefixes); i++)
-        if (strncasecmp(url, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    return false;
-}
-
-static int open_with_secret(struct target *target, const char *secret,
-                            struct kvs_client_options *options)
-{
-    KVS_CLEANUP(kvs_freep) char *header = NULL;
-    if (asprintf(&header, "X-Cluster-Secret: %s", secret) < 0) {
-        header = NULL;
-        kvs_cmd_error("out of memory");
-        return KVS_EXIT_FAILED;
-    }
-    const char *headers[] = {header, "X-Node-ID: kvs-members"};
-    options->headers = headers;
-    options->header_count = KVS_ARRAY_SIZE(headers);
-    int code = kvs_cmd_client_open_with(target->args, options, &target->client);
-    explicit_bzero(header, strlen(header));
-    return code;
-}
-
-static int check_url(void *ctx, const char *url)
-{
-    const struct target *target = ctx;
-    if (!url || is_private(url) || kvs_args_flag(target->args, "send-secret-in-clear"))
-        return KVS_EXIT_OK;
-    return kvs_cmd_usage_error(
-        target->args->command,
-        "the cluster secret would go to %s unencrypted: use https://, or run this on that "
-        "machine (--send-secret-in-clear where the network is trusted)",
-        url);
 }
 
 static int open_at_url(struct target *target)
 {
     const char *secret = getenv("KVS_CLUSTER_SECRET");
-    struct kvs_client_options options = {0};
     if (!secret || !*secret)
         return kvs_cmd_usage_error(target->args->command,
                                    "name the CONFIG of a node here, or set KVS_CLUSTER_SECRET");
-    int code = kvs_cmd_each_url(target->args, check_url, target);
-    return code == KVS_EXIT_OK ? open_with_secret(target, secret, &options) : code;
-}
-
-// Where this machine reaches the node of a config: a wildcard is no destination.
-static char *own_url(const struct kvs_config *config)
-{
-    const char *host = config->bind_address;
-    char *url = NULL;
-    if (strcmp(host, "0.0.0.0") == 0)
-        host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0)
-        host = "::1";
-    bool brackets = strchr(host, ':') != NULL;
-    int size = asprintf(&url, "http%s://%s%s%s:%lld", config->cluster_tls_enabled ? "s" : "",
-                        brackets ? "[" : "", host, brackets ? "]" : "", (long long)config->port);
-    return size < 0 ? NULL : url;
-}
-
-static const char *file_or_null(const char *path)
-{
-    return path && path[0] ? path : NULL;
+    int code = kvs_cmd_client_open(target->args, &target->client);
+    return code == KVS_EXIT_OK ? kvs_cmd_prove(target->client, caller_name, secret, &target->proof)
+                               : code;
 }
 
 static int open_config_path(struct target *target, const char *path)
 {
     KVS_CLEANUP(kvs_config_freep) struct kvs_config *config = NULL;
-    struct kvs_message message;
-    if (kvs_config_load(path, environ, &config, &message) != 0) {
-        kvs_cmd_error("%s", message.text);
-        return KVS_EXIT_USAGE;
-    }
-    if (kvs_config_cluster_secret_ensure(config, getenv("HOME"), kvs_random_system(), &message) !=
-        0) {
-        kvs_cmd_error("%s", message.text);
-        return KVS_EXIT_FAILED;
-    }
-    KVS_CLEANUP(kvs_freep) char *url = own_url(config);
-    const char *urls[] = {url};
-    struct kvs_client_options options = {
-        .urls = urls,
-        .url_count = 1,
-        .tls_skip_verify = config->cluster_tls_skip_verify,
-        .tls_ca_file = file_or_null(config->cluster_tls_ca_file),
-        .tls_cert_file = file_or_null(config->cluster_tls_cert_file),
-        .tls_key_file = file_or_null(config->cluster_tls_key_file),
-    };
+    int code = kvs_cmd_config_open(path, &config);
+    if (code != KVS_EXIT_OK)
+        return code;
     target->node_id = strdup(config->node_id);
-    if (!url || !target->node_id) {
+    if (!target->node_id) {
         kvs_cmd_error("out of memory");
         return KVS_EXIT_FAILED;
     }
-    return open_with_secret(target, config->cluster_secret, &options);
+    return kvs_cmd_own_node_open(config, caller_name, &target->client, &target->proof);
 }
 
 static int open_config(struct target *target, const char *word)
@@ -389,7 +317,6 @@ static int run_members(const struct kvs_args *args)
 
 static const struct kvs_cmd_option members_options[] = {
     {"all", 'a', NULL, "Also who has been dead or gone for more than ten minutes"},
-    {"send-secret-in-clear", 0, NULL, "Send the cluster secret over http:// to another machine"},
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };
@@ -406,8 +333,9 @@ const struct kvs_command_body kvs_cmd_members = {
         "others lack, says so and stops. (kvs stop only pauses a node.) Its data stays.\n"
         "remove takes a dead member out, by its ID or UUID, so that nobody waits for it.\n"
         "\n"
-        "Both need the cluster secret. With CONFIG it comes from there and goes to that node on\n"
-        "this machine; without, from $KVS_CLUSTER_SECRET to the node at --url.\n"
+        "Both need the cluster secret: with CONFIG that of the config, whose node on this machine\n"
+        "is asked; without, $KVS_CLUSTER_SECRET, for the node at --url. It is not sent: requests\n"
+        "are signed with it, and so is what the node answers.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs members\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/client_args.h"
+#include "cmd/receipt_args.h"
 #include "cmd/show.h"
 #include "codec/json.h"
 
@@ -48,7 +49,8 @@ static int choose_kind(const struct kvs_args *args, struct kvs_slice json,
     return KVS_EXIT_OK;
 }
 
-static int show(const struct kvs_args *args, const struct kvs_client_version *version)
+static int show(const struct kvs_args *args, const struct kvs_client_version *version,
+                const struct kvs_client_receipt *receipt)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
     struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
@@ -56,8 +58,10 @@ static int show(const struct kvs_args *args, const struct kvs_client_version *ve
     case KVS_CMD_OUTPUT_JSON:
         kvs_buf_append_str(&out, "{\"path\":");
         kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 "}\n", version->uuid,
+        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64, version->uuid,
                        version->timestamp_ms);
+        kvs_cmd_receipt_append(&out, receipt);
+        kvs_buf_append_str(&out, "}\n");
         break;
     case KVS_CMD_OUTPUT_HUMAN:
         kvs_buf_append_str(&out, "patched ");
@@ -76,11 +80,15 @@ static int run_patch(const struct kvs_args *args)
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(PATCH_SIZE_MAX);
     enum kvs_client_patch kind = KVS_CLIENT_MERGE_PATCH;
     struct kvs_client *client = NULL;
+    struct kvs_client_receipt receipt;
     const struct kvs_client_put_options options = {
         .ttl = kvs_args_value(args, "ttl"),
         .if_match = kvs_args_value(args, "if-match"),
+        .receipt = &receipt,
     };
-    int code = read_patch(args, &json);
+    int code = kvs_cmd_receipt_read(args, &receipt);
+    if (code == KVS_EXIT_OK)
+        code = read_patch(args, &json);
     if (code == KVS_EXIT_OK)
         code = choose_kind(args, kvs_buf_slice(&json), &kind);
     if (code == KVS_EXIT_OK)
@@ -91,9 +99,11 @@ static int run_patch(const struct kvs_args *args)
     struct kvs_client_error error;
     if (kvs_client_patch(client, args->operands[0], kind, json.data, json.size, &options, &version,
                          &error) == KVS_CLIENT_OK)
-        code = show(args, &version);
+        code = show(args, &version, &receipt);
     else
         code = kvs_cmd_client_error(&error);
+    if (code == KVS_EXIT_OK)
+        code = kvs_cmd_receipt_check(&receipt, "patched");
     kvs_client_free(client);
     return code;
 }
@@ -101,6 +111,7 @@ static int run_patch(const struct kvs_args *args)
 static const struct kvs_cmd_option patch_options[] = {
     {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (default: as it would have)"},
     {"if-match", 0, "UUID", "Only this version; '*': whatever version is there"},
+    KVS_CMD_RECEIPT_OPTIONS,
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };
@@ -115,7 +126,7 @@ const struct kvs_command_body kvs_cmd_patch = {
         "6902); @FILE takes it from a file, - (or no PATCH) from stdin. Prints the new\n"
         "version's UUID.\n"
         "Exit code 4 where there is nothing under KEY, 5 when --if-match did not hold, 1 when the\n"
-        "patch does not fit the value.\n"
+        "patch does not fit the value, 9 when fewer than --nodes had it in time.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs patch app/config '{\"theme\":\"light\",\"beta\":null}'\n"

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/duration.h"
 #include "base/utf8.h"
 #include "cmd/client_args.h"
+#include "cmd/receipt_args.h"
 #include "cmd/show.h"
 #include "codec/json.h"
 
@@ -69,7 +69,8 @@ static int read_value(const struct kvs_args *args, struct kvs_buf *ret_json)
     return KVS_EXIT_OK;
 }
 
-static int show(const struct kvs_args *args, const struct kvs_client_version *version, bool created)
+static int show(const struct kvs_args *args, const struct kvs_client_version *version, bool created,
+                const struct kvs_client_receipt *receipt)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
     struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
@@ -77,8 +78,10 @@ static int show(const struct kvs_args *args, const struct kvs_client_version *ve
     case KVS_CMD_OUTPUT_JSON:
         kvs_buf_append_str(&out, "{\"path\":");
         kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 ",\"created\":%s}\n",
+        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 ",\"created\":%s",
                        version->uuid, version->timestamp_ms, created ? "true" : "false");
+        kvs_cmd_receipt_append(&out, receipt);
+        kvs_buf_append_str(&out, "}\n");
         break;
     case KVS_CMD_OUTPUT_HUMAN:
         kvs_buf_append_str(&out, created ? "created " : "replaced ");
@@ -92,94 +95,22 @@ static int show(const struct kvs_args *args, const struct kvs_client_version *ve
     return kvs_cmd_print(&out);
 }
 
-// ---- --nodes and --wait
-
-enum { RECEIPT_TIMEOUT_MS = 90000, NODES_MAX = 257 }; // a node waits a minute at most
-
-// The header that asks for it; empty: nothing is asked for.
-static int read_preference(const struct kvs_args *args, uint64_t *ret_nodes, char *ret_header,
-                           size_t header_size)
-{
-    const char *nodes = kvs_args_value(args, "nodes");
-    const char *wait = kvs_args_value(args, "wait");
-    int64_t wait_ns = 0;
-    *ret_nodes = 0;
-    ret_header[0] = '\0';
-    if (!nodes && !wait)
-        return KVS_EXIT_OK;
-    if (!nodes)
-        return kvs_cmd_usage_error(args->command, "--wait goes with --nodes");
-    if (!kvs_slice_to_u64(kvs_slice_from_str(nodes), ret_nodes) || *ret_nodes == 0 ||
-        *ret_nodes > NODES_MAX)
-        return kvs_cmd_usage_error(args->command, "--nodes '%s' is no number from 1 to %d", nodes,
-                                   NODES_MAX);
-    if (wait && (kvs_duration_parse(kvs_slice_from_str(wait), &wait_ns) != 0 || wait_ns < 0 ||
-                 strlen(wait) > KVS_DURATION_TEXT_MAX))
-        return kvs_cmd_usage_error(args->command, "--wait '%s' is no duration such as 2s", wait);
-    (void)snprintf(ret_header, header_size, "Prefer: nodes=%" PRIu64 "%s%s", *ret_nodes,
-                   wait ? ", wait=" : "", wait ? wait : "");
-    return KVS_EXIT_OK;
-}
-
-static bool read_have(const struct kvs_client_response *response, uint64_t *ret_have)
-{
-    struct kvs_arena arena;
-    struct kvs_json *root = NULL;
-    struct kvs_json_error error;
-    int64_t have = -1;
-    kvs_arena_init(&arena, 16 << 20);
-    if (kvs_json_parse(kvs_slice(response->body, response->body_size), KVS_JSON_UNIQUE_KEYS, &arena,
-                       &root, &error) == 0 &&
-        kvs_json_member(root, "have") && !kvs_json_to_i64(kvs_json_member(root, "have"), &have))
-        have = -1;
-    kvs_arena_done(&arena);
-    *ret_have = have > 0 ? (uint64_t)have : 0;
-    return have > 0;
-}
-
-// The write is done; do as many nodes have it as were asked for?
-static int check_nodes(struct kvs_client *client, const struct kvs_client_version *version,
-                       uint64_t nodes)
-{
-    struct kvs_client_response response;
-    struct kvs_client_error error;
-    char target[64 + KVS_CLIENT_UUID_SIZE];
-    uint64_t have = 0;
-    (void)snprintf(target, sizeof(target), "/versions/%s", version->uuid);
-    if (kvs_client_request(client, "GET", target, NULL, NULL, 0, &response, &error) !=
-        KVS_CLIENT_OK) {
-        kvs_cmd_error("stored, but how many nodes have it is not known: %s", error.message);
-        return KVS_EXIT_PARTIAL;
-    }
-    bool known = read_have(&response, &have);
-    kvs_client_response_done(&response);
-    if (known && have >= nodes)
-        return KVS_EXIT_OK;
-    kvs_cmd_error("stored, but so far %" PRIu64 " of %" PRIu64 " nodes have it", have, nodes);
-    return KVS_EXIT_PARTIAL;
-}
-
 static int run_put(const struct kvs_args *args)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(JSON_SIZE_MAX);
     struct kvs_client *client = NULL;
+    struct kvs_client_receipt receipt;
     const struct kvs_client_put_options options = {
         .ttl = kvs_args_value(args, "ttl"),
         .if_match = kvs_args_value(args, "if-match"),
         .if_none_match = kvs_args_flag(args, "if-none-match"),
+        .receipt = &receipt,
     };
-    uint64_t nodes = 0;
-    char prefer[128];
-    const char *const headers[] = {prefer};
-    int code = read_preference(args, &nodes, prefer, sizeof(prefer));
-    const struct kvs_client_options client_options = {.headers = headers,
-                                                      .header_count = nodes > 0,
-                                                      .timeout_ms =
-                                                          nodes > 0 ? RECEIPT_TIMEOUT_MS : 0};
+    int code = kvs_cmd_receipt_read(args, &receipt);
     if (code == KVS_EXIT_OK)
         code = read_value(args, &json);
     if (code == KVS_EXIT_OK)
-        code = kvs_cmd_client_open_with(args, &client_options, &client);
+        code = kvs_cmd_client_open(args, &client);
     if (code != KVS_EXIT_OK)
         return code;
     struct kvs_client_version version;
@@ -187,11 +118,11 @@ static int run_put(const struct kvs_args *args)
     bool created = false;
     if (kvs_client_put(client, args->operands[0], json.data, json.size, &options, &version,
                        &created, &error) == KVS_CLIENT_OK)
-        code = show(args, &version, created);
+        code = show(args, &version, created, &receipt);
     else
         code = kvs_cmd_client_error(&error);
-    if (code == KVS_EXIT_OK && nodes > 0)
-        code = check_nodes(client, &version, nodes);
+    if (code == KVS_EXIT_OK)
+        code = kvs_cmd_receipt_check(&receipt, "stored");
     kvs_client_free(client);
     return code;
 }
@@ -201,8 +132,7 @@ static const struct kvs_cmd_option put_options[] = {
     {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version; '*': only over some version"},
     {"if-none-match", 0, NULL, "Only where nothing is"},
-    {"nodes", 0, "N", "Wait until N nodes, this one included, have it on their disks"},
-    {"wait", 0, "DURATION", "… but no longer than this (default 2s, at most 60s)"},
+    KVS_CMD_RECEIPT_OPTIONS,
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };

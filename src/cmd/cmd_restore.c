@@ -8,6 +8,7 @@
 
 #include "cmd/backup_local.h"
 #include "cmd/client_args.h"
+#include "cmd/receipt_args.h"
 #include "cmd/restore_key.h"
 #include "cmd/restore_tree.h"
 
@@ -51,8 +52,8 @@ static int restore_backup(const struct kvs_args *args, const char *data_dir)
 // The options of the one mean nothing to the other.
 static int check_options(const struct kvs_args *args, bool of_backup)
 {
-    static const char *const key_only[] = {"rev", "ttl", "if-match", "recursive"};
-    static const char *const one_only[] = {"rev", "if-match"};
+    static const char *const key_only[] = {"rev", "ttl", "if-match", "recursive", "nodes", "wait"};
+    static const char *const one_only[] = {"rev", "if-match", "nodes", "wait"};
     static const char *const tree_only[] = {"since", "dry-run"};
     bool of_tree = kvs_args_flag(args, "recursive");
     if (!of_backup && kvs_args_flag(args, "as-new-writes"))
@@ -96,6 +97,7 @@ static const struct kvs_cmd_option restore_options[] = {
     {"rev", 0, "N", "Which version: 1 is the newest, 2 (the default) the one before"},
     {"ttl", 0, "DURATION", "Let it expire: 30s, 1h30m; 0: never (the node's default_ttl)"},
     {"if-match", 0, "UUID", "Only over this version"},
+    KVS_CMD_RECEIPT_OPTIONS,
     {"recursive", 'r', NULL, "Every record under KEY/ that was deleted and is not there again"},
     {"since", 's', "AGE", "With -r: what was deleted in the last 10m, 24h"},
     {"dry-run", 'n', NULL, "With -r: only say which"},
@@ -113,7 +115,7 @@ const struct kvs_command_body kvs_cmd_restore = {
         "it. Without --rev it undoes the last change, a deletion too. Prints the new\n"
         "version's UUID.\n"
         "Exit code 4 where that version does not exist or holds no value, 5 when --if-match\n"
-        "did not hold.\n"
+        "did not hold, 9 when fewer than --nodes had it in time.\n"
         "\n"
         "With --recursive it undoes deletions under KEY, such as those of 'kvs delete -r KEY': "
         "each\n"

@@ -6,6 +6,7 @@
 #include "base/timefmt.h"
 #include "cmd/account_cmd.h"
 #include "cmd/nodes.h"
+#include "cmd/own_node.h"
 #include "config/config.h"
 #include "server/owner.h"
 
@@ -62,39 +63,18 @@ static int show_answer(struct kvs_account_cmd *cmd)
     return print_owner(cmd->args, &owner);
 }
 
-// The secret goes to an address of this machine only: the config's own.
-static int ask_node(const struct kvs_args *args, const struct kvs_config *config,
-                    const char *address)
+static int ask_node(const struct kvs_args *args, const struct kvs_config *config)
 {
-    KVS_CLEANUP(kvs_freep) char *url = NULL;
-    KVS_CLEANUP(kvs_freep) char *secret = NULL;
-    if (asprintf(&url, "%s://%s", config->cluster_tls_enabled ? "https" : "http", address) < 0)
-        url = NULL;
-    if (asprintf(&secret, "X-Cluster-Secret: %s", config->cluster_secret) < 0)
-        secret = NULL;
-    if (!url || !secret) {
-        kvs_cmd_error("out of memory");
-        return KVS_EXIT_FAILED;
+    struct kvs_cmd_proof *proof = NULL;
+    struct kvs_account_cmd cmd = {.args = args};
+    int code = kvs_cmd_own_node_open(config, "kvs-token", &cmd.client, &proof);
+    if (code == KVS_EXIT_OK) {
+        kvs_arena_init(&cmd.arena, 1 << 20);
+        code = show_answer(&cmd);
+        kvs_arena_done(&cmd.arena);
     }
-    const char *urls[] = {url};
-    const char *headers[] = {secret, "X-Node-ID: kvs-token"};
-    const struct kvs_client_options options = {
-        .urls = urls,
-        .url_count = 1,
-        .headers = headers,
-        .header_count = 2,
-        // It never leaves this machine, and certificates seldom name its own addresses.
-        .tls_skip_verify = true,
-    };
-    struct kvs_client_error error;
-    struct kvs_account_cmd cmd = {.args = args, .client = kvs_client_new(&options, &error)};
-    explicit_bzero(secret, strlen(secret));
-    if (!cmd.client)
-        return kvs_cmd_client_error(&error);
-    kvs_arena_init(&cmd.arena, 1 << 20);
-    int code = show_answer(&cmd);
-    kvs_arena_done(&cmd.arena);
     kvs_client_free(cmd.client);
+    kvs_cmd_proof_free(proof);
     return code;
 }
 
@@ -122,35 +102,13 @@ static int make_in_store(const struct kvs_args *args, const struct kvs_config *c
     return code;
 }
 
-// Where a client on this machine reaches the node: the wildcard is no destination.
-static char *own_address(const struct kvs_config *config)
-{
-    const char *host = config->bind_address;
-    char *address = NULL;
-    if (strcmp(host, "0.0.0.0") == 0)
-        host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0)
-        host = "::1";
-    bool brackets = strchr(host, ':') != NULL;
-    int size = asprintf(&address, "%s%s%s:%lld", brackets ? "[" : "", host, brackets ? "]" : "",
-                        (long long)config->port);
-    return size < 0 ? NULL : address;
-}
-
 static int create_for(const struct kvs_args *args, const struct kvs_cmd_nodes *nodes,
                       const char *path)
 {
     KVS_CLEANUP(kvs_config_freep) struct kvs_config *config = NULL;
-    struct kvs_message message;
-    if (kvs_config_load(path, environ, &config, &message) != 0) {
-        kvs_cmd_error("%s", message.text);
-        return KVS_EXIT_USAGE;
-    }
-    if (kvs_config_cluster_secret_ensure(config, getenv("HOME"), kvs_random_system(), &message) !=
-        0) {
-        kvs_cmd_error("%s", message.text);
-        return KVS_EXIT_FAILED;
-    }
+    int code = kvs_cmd_config_open(path, &config);
+    if (code != KVS_EXIT_OK)
+        return code;
     if (!config->auth_enabled) {
         kvs_cmd_error("%s: auth_enabled is false: this node asks for no tokens", path);
         return KVS_EXIT_USAGE;
@@ -158,16 +116,11 @@ static int create_for(const struct kvs_args *args, const struct kvs_cmd_nodes *n
     const struct kvs_instance *instance = kvs_cmd_nodes_find(nodes, path);
     bool running = instance && instance->running;
     if (!running) {
-        int code = make_in_store(args, config, &running);
+        code = make_in_store(args, config, &running);
         if (!running)
             return code;
     }
-    KVS_CLEANUP(kvs_freep) char *address = own_address(config);
-    if (!address) {
-        kvs_cmd_error("out of memory");
-        return KVS_EXIT_FAILED;
-    }
-    return ask_node(args, config, address);
+    return ask_node(args, config);
 }
 
 static int create_owner_token(const struct kvs_args *args)

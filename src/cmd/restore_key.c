@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cmd/client_args.h"
+#include "cmd/receipt_args.h"
 #include "cmd/show.h"
 #include "codec/json.h"
 
@@ -26,7 +27,7 @@ static int parse_revision(const struct kvs_args *args, uint32_t *ret_revision)
 }
 
 static int show(const struct kvs_args *args, uint32_t revision,
-                const struct kvs_client_version *version)
+                const struct kvs_client_version *version, const struct kvs_client_receipt *receipt)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
     struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
@@ -34,9 +35,10 @@ static int show(const struct kvs_args *args, uint32_t revision,
     case KVS_CMD_OUTPUT_JSON:
         kvs_buf_append_str(&out, "{\"path\":");
         kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out,
-                       ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 ",\"restored\":%" PRIu32 "}\n",
+        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 ",\"restored\":%" PRIu32,
                        version->uuid, version->timestamp_ms, revision);
+        kvs_cmd_receipt_append(&out, receipt);
+        kvs_buf_append_str(&out, "}\n");
         break;
     case KVS_CMD_OUTPUT_HUMAN:
         kvs_buf_append_str(&out, "restored ");
@@ -55,11 +57,15 @@ int kvs_cmd_restore_key(const struct kvs_args *args)
 {
     uint32_t revision = 0;
     struct kvs_client *client = NULL;
+    struct kvs_client_receipt receipt;
     const struct kvs_client_put_options options = {
         .ttl = kvs_args_value(args, "ttl"),
         .if_match = kvs_args_value(args, "if-match"),
+        .receipt = &receipt,
     };
-    int code = parse_revision(args, &revision);
+    int code = kvs_cmd_receipt_read(args, &receipt);
+    if (code == KVS_EXIT_OK)
+        code = parse_revision(args, &revision);
     if (code == KVS_EXIT_OK)
         code = kvs_cmd_client_open(args, &client);
     if (code != KVS_EXIT_OK)
@@ -68,9 +74,11 @@ int kvs_cmd_restore_key(const struct kvs_args *args)
     struct kvs_client_error error;
     if (kvs_client_restore(client, args->operands[0], revision, &options, &version, &error) ==
         KVS_CLIENT_OK)
-        code = show(args, revision, &version);
+        code = show(args, revision, &version, &receipt);
     else
         code = kvs_cmd_client_error(&error);
+    if (code == KVS_EXIT_OK)
+        code = kvs_cmd_receipt_check(&receipt, "restored");
     kvs_client_free(client);
     return code;
 }

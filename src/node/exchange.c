@@ -4,6 +4,7 @@
 // character, which JSON cannot say: the first key behind it divides the same keys.
 #include "node/exchange.h"
 
+#include "auth/crypto.h"
 #include "base/utf8.h"
 #include "node/ledger.h"
 #include "node/tagged.h"
@@ -53,6 +54,44 @@ int kvs_node_fingerprint(struct kvs_node *node, const struct kvs_grant *grant,
     return err ? err : kvs_ledger_range(node->ledger, first.slice, end.slice, ret_fingerprint);
 }
 
+// ---- Tags
+
+// The digest's own key serves for sums, which are linear; what is shown is hashed under one derived
+// from it.
+static void tag_key(struct kvs_node *node, uint8_t ret_key[static KVS_SHA256_SIZE])
+{
+    static const char info[] = "kvs fingerprints as clients see them";
+    struct kvs_digest_key digest = kvs_ledger_key(node->ledger);
+    char text[sizeof(info) + sizeof(digest.bytes)];
+    memcpy(text, info, sizeof(info));
+    memcpy(text + sizeof(info), digest.bytes, sizeof(digest.bytes));
+    kvs_auth_sha256(kvs_slice(text, sizeof(text)), ret_key);
+}
+
+static void hash_under_key(struct kvs_node *node, struct kvs_slice text, struct kvs_uuid *ret_hash)
+{
+    uint8_t key[KVS_SHA256_SIZE];
+    uint8_t mac[KVS_SHA256_SIZE];
+    tag_key(node, key);
+    kvs_auth_hmac_sha256(key, text, mac);
+    memcpy(ret_hash->bytes, mac, sizeof(ret_hash->bytes));
+}
+
+void kvs_node_fingerprint_tag(struct kvs_node *node, struct kvs_fingerprint fingerprint,
+                              struct kvs_uuid *ret_tag)
+{
+    const uint64_t words[] = {fingerprint.sum.lo, fingerprint.sum.hi, fingerprint.count};
+    unsigned char bytes[sizeof(words)];
+    for (size_t i = 0; i < sizeof(bytes); i++) // the same on every machine
+        bytes[i] = (unsigned char)(words[i / 8] >> (8 * (i % 8)));
+    hash_under_key(node, kvs_slice((const char *)bytes, sizeof(bytes)), ret_tag);
+}
+
+void kvs_node_digest_id(struct kvs_node *node, struct kvs_uuid *ret_id)
+{
+    hash_under_key(node, KVS_SLICE("id"), ret_id);
+}
+
 // ---- Keys
 
 struct listing {
@@ -74,6 +113,28 @@ int kvs_node_keys(struct kvs_node *node, const struct kvs_grant *grant, struct k
     struct listing listing = {visit, ctx};
     int err = set_bounds(grant, start_key, end_key, &first, &end);
     return err ? err : kvs_node_each_current(node, first.slice, end.slice, list_one, &listing);
+}
+
+struct versions {
+    kvs_node_version_fn *visit;
+    void *ctx;
+};
+
+static bool list_version(void *ctx, const struct kvs_current *current)
+{
+    const struct versions *versions = ctx;
+    return versions->visit(versions->ctx, current->key, &current->version);
+}
+
+int kvs_node_versions(struct kvs_node *node, const struct kvs_grant *grant,
+                      struct kvs_slice start_key, struct kvs_slice end_key,
+                      kvs_node_version_fn *visit, void *ctx)
+{
+    struct bound first;
+    struct bound end;
+    struct versions versions = {visit, ctx};
+    int err = set_bounds(grant, start_key, end_key, &first, &end);
+    return err ? err : kvs_node_each_current(node, first.slice, end.slice, list_version, &versions);
 }
 
 // ---- Parts

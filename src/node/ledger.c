@@ -148,6 +148,14 @@ struct kvs_fingerprint kvs_ledger_root(struct kvs_ledger *ledger)
     return root;
 }
 
+struct kvs_digest_key kvs_ledger_key(struct kvs_ledger *ledger)
+{
+    lock(ledger);
+    struct kvs_digest_key key = ledger->key;
+    unlock(ledger);
+    return key;
+}
+
 // ---- Reading it
 
 int kvs_ledger_range(struct kvs_ledger *ledger, struct kvs_slice first, struct kvs_slice end,

@@ -72,6 +72,7 @@ bool kvs_ledger_find_dot(struct kvs_ledger *ledger, uint32_t writer_id, uint64_t
 // Commit thread, when it has time: cuts and joins blocks of the digest.
 void kvs_ledger_maintain(struct kvs_ledger *ledger);
 struct kvs_fingerprint kvs_ledger_root(struct kvs_ledger *ledger);
+struct kvs_digest_key kvs_ledger_key(struct kvs_ledger *ledger); // any thread
 
 // Any thread: the fingerprint and the parts of a range of tagged keys.
 KVS_MUST_CHECK int kvs_ledger_range(struct kvs_ledger *ledger, struct kvs_slice first,

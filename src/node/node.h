@@ -226,6 +226,28 @@ struct kvs_write {
     struct kvs_backup_view *view;      // VIEW
 };
 
+// Does the write's condition hold where `current` is the visible version (NULL: there is none)?
+static inline bool kvs_write_condition_holds(const struct kvs_write *write,
+                                             const struct kvs_uuid *current)
+{
+    bool listed = false;
+    for (size_t i = 0; current && i < write->condition_uuid_count; i++)
+        listed |= kvs_uuid_cmp(&write->condition_uuids[i], current) == 0;
+    switch (write->condition) {
+    case KVS_CONDITION_EXISTS:
+        return current != NULL;
+    case KVS_CONDITION_NOT_EXISTS:
+        return current == NULL;
+    case KVS_CONDITION_UUIDS:
+        return listed;
+    case KVS_CONDITION_NOT_UUIDS:
+        return !listed;
+    case KVS_CONDITION_NONE:
+        break;
+    }
+    return true;
+}
+
 // Queues it; thread-safe, never blocks, never fails: errors come with `done`.
 void kvs_node_write(struct kvs_node *node, struct kvs_write *write);
 

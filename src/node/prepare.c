@@ -10,31 +10,6 @@
 
 enum { DAMAGED_RETRY_MS = 60 * 60 * 1000 };
 
-static int check_condition(const struct kvs_write *write, const struct kvs_record *visible)
-{
-    bool matches = false;
-    for (size_t i = 0; visible && i < write->condition_uuid_count; i++)
-        matches |= kvs_uuid_cmp(&write->condition_uuids[i], &visible->version.uuid) == 0;
-    bool holds = true;
-    switch (write->condition) {
-    case KVS_CONDITION_NONE:
-        break;
-    case KVS_CONDITION_EXISTS:
-        holds = visible != NULL;
-        break;
-    case KVS_CONDITION_NOT_EXISTS:
-        holds = visible == NULL;
-        break;
-    case KVS_CONDITION_UUIDS:
-        holds = matches;
-        break;
-    case KVS_CONDITION_NOT_UUIDS:
-        holds = !matches;
-        break;
-    }
-    return holds ? 0 : KVS_ERR_PRECONDITION;
-}
-
 // ---- A new version
 
 static int64_t max_i64(int64_t a, int64_t b)
@@ -356,8 +331,8 @@ static int prepare_on_key(struct kvs_group *group, struct kvs_write *write)
     bool visible = current && kvs_version_is_visible(&current->version, group->now_ms);
     write->created = !visible;
     err = check_access(write);
-    if (!err)
-        err = check_condition(write, visible ? current : NULL);
+    if (!err && !kvs_write_condition_holds(write, visible ? &current->version.uuid : NULL))
+        err = KVS_ERR_PRECONDITION;
     if (err)
         return err;
     switch (write->op) {

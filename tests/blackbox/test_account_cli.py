@@ -40,8 +40,9 @@ def shell(user):
     return run
 
 
-def test_the_owner_gets_in_whether_the_node_runs_or_not(user):
-    config = user.config(auth_enabled=True, cluster_secret=SECRET)
+@pytest.mark.parametrize("clustering", [True, False])
+def test_the_owner_gets_in_whether_the_node_runs_or_not(user, clustering):
+    config = user.config(auth_enabled=True, cluster_secret=SECRET, clustering_enabled=clustering)
     first = user.ok("token", "create", "a/node1").stdout  # there is no data folder yet
     user.ok("start", config)
     second = user.ok("token", "create", config).stdout
@@ -55,6 +56,9 @@ def test_the_owner_gets_in_whether_the_node_runs_or_not(user):
     third = token_in(user.ok("token", "create", config).stdout)
     user.ok("start", config)
     assert user.ok("ls", "--url", url, env={"KVS_TOKEN": third}).stdout == ""
+    # To prove oneself is no failure.
+    assert user.ok("audit", "show", "--action", "auth_failure", "--json", "--url", url,
+                   env={"KVS_TOKEN": third}).stdout == ""
     # The start found an owner: the log holds no token of its own making.
     assert "Token: " not in (user.kvs_home / "logs" / "a_node1.yaml.log").read_text()
 

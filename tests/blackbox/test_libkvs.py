@@ -9,6 +9,7 @@ import pytest
 
 from kvsfake import FakeNode
 from kvsnode import ROOT, binary, clean_environment, key_path
+from test_receipts import make_cluster
 
 BUILD = binary().parent
 
@@ -61,6 +62,27 @@ def test_bulk_and_follow(tmp_path):
             assert state.read_text() == f"{first + 3}\n"
 
 
+def test_everywhere_waits_for_other_nodes(make_node, tmp_path):
+    alpha, beta = make_cluster(make_node, ["alpha", "beta"])
+    done = run(example("everywhere"), alpha.url, "paid/1", "2", "30000", tmp_path=tmp_path)
+    steps = ("put", "patch", "restore", "batch", "delete")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{step}: 2 of 2 nodes have it" for step in steps]
+    # It was there before the answer came; the last step deleted it.
+    assert [r["data"] for r in beta.get("/api/data/paid/1/history").json()] == [None, 1, {"state": "paid"}]
+    beta.kill()
+    done = run(example("everywhere"), alpha.url, "paid/2", "2", "100", tmp_path=tmp_path)
+    assert done.returncode == 3
+    assert done.stdout.splitlines() == [f"{step}: 1 of 2 nodes have it" for step in steps]
+    # The writes were done all the same.
+    assert [r["data"] for r in alpha.get("/api/data/paid/2/history").json()] == [None, 1, {"state": "paid"}]
+    wrong = run(example("everywhere"), alpha.url, "paid/3", "258", "100", tmp_path=tmp_path)
+    assert wrong.returncode == 1 and "1 to 257" in wrong.stderr
+    assert alpha.get("/kv/paid/3").status == 404
+    nothing = run(example("everywhere"), alpha.url, "paid/3", "0", "0", tmp_path=tmp_path)
+    assert nothing.returncode == 0 and "put: 0 of 0" in nothing.stdout
+
+
 def test_an_installed_tree_is_enough_to_build_with(node, tmp_path):
     meson, pkg_config, cc = (shutil.which(name) for name in ("meson", "pkg-config", "cc"))
     assert meson and pkg_config and cc
@@ -76,7 +98,7 @@ def test_an_installed_tree_is_enough_to_build_with(node, tmp_path):
     env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
     flags = subprocess.run([pkg_config, f"--define-variable=prefix={installed}", "--cflags", "--libs", "kvs"], env=env,
                            check=True, capture_output=True, text=True).stdout.split()
-    for name in ("quickstart", "counter", "walk", "bulk", "follow"):
+    for name in ("quickstart", "counter", "walk", "bulk", "follow", "everywhere"):
         subprocess.run([cc, "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror",
                         str(ROOT / "examples" / f"{name}.c"), "-o", str(tmp_path / name), *flags, "-pthread"], check=True)
     library = next(root.rglob("libkvs.so.0"))

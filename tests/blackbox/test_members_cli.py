@@ -2,7 +2,9 @@
 """`kvs members` and `kvs debug conflict` against real nodes."""
 import json
 import re
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -82,9 +84,60 @@ def test_wrong_words_are_explained(run, words):
     assert wrong.returncode == 2 and "kvs help members" in wrong.stderr
 
 
-def test_the_secret_crosses_no_network_in_the_clear(run):
-    refused = run("members", "remove", "n3", "--url", "http://192.0.2.1:8080", env={"KVS_CLUSTER_SECRET": SECRET})
-    assert refused.returncode == 2 and "unencrypted" in refused.stderr
+class Listener(threading.Thread):
+    """Answers each request with the same bytes and keeps what it was sent."""
+
+    def __init__(self, answer):
+        super().__init__(daemon=True)
+        self.answer, self.seen = answer, b""
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with connection:
+                while b"\r\n\r\n" not in (data := connection.recv(65536)) and data:
+                    self.seen += data
+                self.seen += data
+                connection.sendall(self.answer)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.join(kvsnode.DEADLINE_S)
+
+
+@pytest.mark.parametrize("answer, code", [
+    (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", 1),
+    (b"HTTP/1.1 204 No Content\r\nX-KVS-Peer-Challenge: " + b"0" * 32 + b"\r\nX-KVS-Peer-Signature: " + b"0" * 64
+     + b"\r\nConnection: close\r\n\r\n", 1),
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 4)])
+def test_a_stranger_learns_no_secret_and_is_not_believed(run, answer, code):
+    stranger = Listener(answer)
+    done = run("members", "remove", "n3", "--url", stranger.url, env={"KVS_CLUSTER_SECRET": SECRET})
+    stranger.close()
+    assert done.returncode == code and done.stdout == "", done
+    assert code == 4 or "does not prove" in done.stderr
+    assert b"\r\nX-KVS-Peer: 1 kvs-members " in stranger.seen
+    # Nothing but the hello: who does not answer it rightly is told no more.
+    assert stranger.seen.count(b"POST /peer/v1/hello ") >= 1 and b"/members/leave" not in stranger.seen
+    assert SECRET.encode() not in stranger.seen and b"Cluster-Secret" not in stranger.seen
+
+
+def test_the_secret_is_not_sent(make_node, run, tmp_path):
+    """Not even to the node itself: a listener in its place sees a signature."""
+    node = make_node("n1", start=False, auth_enabled=True, cluster_secret=SECRET)
+    listener = Listener(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    node.settings["port"] = int(listener.url.rsplit(":", 1)[1])
+    node.write_config()
+    assert run("members", "leave", node.config).returncode == 4
+    listener.close()
+    assert b"X-KVS-Peer: 1 kvs-members " in listener.seen and SECRET.encode() not in listener.seen
 
 
 # ---- kvs debug conflict

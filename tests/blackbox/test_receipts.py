@@ -276,66 +276,58 @@ def test_a_node_alone_has_no_fingerprints(make_node):
     assert response.status == 200 and "etag" not in response.headers
 
 
-# ---- kvs diff
+# ---- --nodes and --wait
 
-def diff(a, b, *args):
-    run = subprocess.run([kvsnode.binary(), "diff", f"127.0.0.1:{a.port}", b.url, *args], stdin=subprocess.DEVNULL,
-                         capture_output=True, timeout=60, check=False, env=kvsnode.clean_environment(a.home))
-    return run.returncode, run.stdout.decode().splitlines()
-
-
-def test_diff(make_node):
-    one, two = make_node(clustering_enabled=False), make_node(clustering_enabled=False)
-    assert diff(one, two) == (0, [])
-    for key in ("app/a", "app/only", "z"):
-        one.put(f"/kv/{key}", b"1")
-    for key in ("app/a", "application", "z/deep"):
-        two.put(f"/kv/{key}", b"1")
-    code, lines = diff(one, two)
-    assert code == 1
-    assert lines == ["!> app/a", "<  app/only", ">  application", "<  z", ">  z/deep"]
-    assert diff(one, two, "/app") == (1, ["!> app/a", "<  app/only"])
-    assert diff(two, one, "app/") == (1, ["!< app/a", ">  app/only"])
-    assert diff(one, one) == (0, []) and diff(one, two, "nothing") == (0, [])
-    code, lines = diff(one, two, "app", "--json")
-    found = [json.loads(line) for line in lines]
-    assert [(f["path"], f["difference"]) for f in found] == [("app/a", "newer-b"), ("app/only", "only-a")]
-    assert found[1]["b"] is None and found[0]["a"]["uuid"] != found[0]["b"]["uuid"]
-    port = two.port
-    two.stop()
-    run = subprocess.run([kvsnode.binary(), "diff", one.url, f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL,
-                         capture_output=True, timeout=60, check=False, env=kvsnode.clean_environment(one.home))
-    assert run.returncode == 6 and str(port) in run.stderr.decode()
+def run_kvs(node, *args, stdin=""):
+    return subprocess.run([kvsnode.binary(), *args], input=stdin, text=True, capture_output=True, timeout=60,
+                          check=False, env={**kvsnode.clean_environment(node.home), "KVS_URL": node.url})
 
 
-def test_diff_of_many_keys(make_node):
-    """More than a page on each side, and pages that end at different keys."""
-    one, two = make_node(clustering_enabled=False), make_node(clustering_enabled=False)
-    for node, step in ((one, 2), (two, 3)):
-        keys = [f"k{i:05}" for i in range(0, 7500, step)]
-        for at in range(0, len(keys), 1000):
-            batch = [{"op": "put", "path": key, "data": 1} for key in keys[at:at + 1000]]
-            assert node.request("POST", "/kv_batch", batch).status == 200
-    code, lines = diff(one, two)
-    assert code == 1
-    expected = {i: ("!>" if i % 6 == 0 else "< " if i % 2 == 0 else "> ") for i in range(7500)
-                if i % 2 == 0 or i % 3 == 0}
-    assert lines == [f"{mark} k{i:05}" for i, mark in sorted(expected.items())]
+WRITES = [("put", ["put", "cli/key", "1"]), ("patch", ["patch", "cli/key", '{"a":1}']),
+          ("restore", ["restore", "cli/key"]), ("batch", ["batch"]), ("delete", ["delete", "cli/key"])]
+OPERATIONS = '{"op":"put","path":"cli/key","data":2}\n{"op":"get","path":"cli/key"}\n'
 
 
-# ---- kvs put --nodes
+def test_commands_wait_for_nodes(three):
+    alpha, beta, gamma = three
+    newest = {}
+    for name, args in WRITES:
+        done = run_kvs(alpha, *args, "--nodes", "3", "--wait", "30s", stdin=OPERATIONS)
+        assert (done.returncode, done.stderr) == (0, ""), name
+        newest[name] = alpha.get("/api/data/cli/key/history").json()[0]
+        for node in (beta, gamma):  # there before the command ended
+            assert node.get("/api/data/cli/key/history").json()[0] == newest[name], name
+    assert len({version["uuid"] for version in newest.values()}) == len(WRITES) and newest["delete"]["deleted"]
+    shown = json.loads(run_kvs(alpha, "put", "cli/key", "1", "--json", "--nodes", "2", "--wait", "30s").stdout)
+    assert shown["nodes"] >= 2
+    assert "nodes" not in json.loads(run_kvs(alpha, "put", "cli/key", "1", "--json").stdout)
 
-def test_put_with_nodes(three):
+
+def test_commands_that_wait_in_vain(three):
     alpha, _, gamma = three
-
-    def kvs_put(*args):
-        return subprocess.run([kvsnode.binary(), "put", "cli/key", "1", "--url", alpha.url, *args],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
-                              env=kvsnode.clean_environment(alpha.home))
-    assert kvs_put("--nodes", "3", "--wait", "30s").returncode == 0
     gamma.kill()
-    late = kvs_put("--nodes", "3", "--wait", "200ms")
-    assert late.returncode == 9 and "so far 2 of 3 nodes have it" in late.stderr.decode()
-    assert late.stdout.decode().strip() == alpha.get("/kv/cli/key").json()["uuid"]
-    for wrong in (["--wait", "2s"], ["--nodes", "0"], ["--nodes", "x"], ["--nodes", "2", "--wait", "soon"]):
-        assert kvs_put(*wrong).returncode == 2, wrong
+    put(alpha, "cli/key", 0, "nodes=1")
+    words = {"put": "stored", "patch": "patched", "restore": "restored", "batch": "stored", "delete": "deleted"}
+    last = alpha.get("/kv/cli/key").json()["uuid"]
+    for name, args in WRITES:
+        late = run_kvs(alpha, *args, "--nodes", "3", "--wait", "200ms", stdin=OPERATIONS)
+        assert late.returncode == 9 and f"{words[name]}, but so far 2 of 3 nodes have it" in late.stderr, late
+        newest = alpha.get("/api/data/cli/key/history").json()[0]["uuid"]
+        assert newest != last, f"{name} was done all the same"
+        last = newest
+    shown = json.loads(run_kvs(alpha, "put", "cli/key", "1", "--json", "--nodes", "3", "--wait", "0").stdout)
+    assert shown["nodes"] in (1, 2) and shown["uuid"] == alpha.get("/kv/cli/key").json()["uuid"]
+    # A batch that wrote nothing has nothing to wait for.
+    read = run_kvs(alpha, "batch", "--nodes", "3", "--wait", "200ms", stdin='{"op":"get","path":"cli/key"}')
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_options_that_are_none(shared_node):
+    for name, args in WRITES:
+        for wrong in (["--wait", "2s"], ["--nodes", "0"], ["--nodes", "x"], ["--nodes", "258"],
+                      ["--nodes", "2", "--wait", "soon"], ["--nodes", "2", "--wait", "-1s"]):
+            assert run_kvs(shared_node, *args, *wrong, stdin=OPERATIONS).returncode == 2, (name, wrong)
+    assert shared_node.get("/api/data/cli/key/history").status == 404
+    assert run_kvs(shared_node, "delete", "-r", "cli", "--nodes", "1").returncode == 2
+    assert run_kvs(shared_node, "restore", "-r", "cli", "--nodes", "1").returncode == 2
+    assert run_kvs(shared_node, "restore", "x.zst", "--data-dir", "d", "--nodes", "1").returncode == 2

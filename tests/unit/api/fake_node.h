@@ -625,6 +625,33 @@ int kvs_node_fingerprint(struct kvs_node *node, const struct kvs_grant *grant,
     return node->read_err;
 }
 
+void kvs_node_fingerprint_tag(struct kvs_node *node, struct kvs_fingerprint fingerprint,
+                              struct kvs_uuid *ret_tag)
+{
+    (void)node;
+    memset(ret_tag, 0, sizeof(*ret_tag));
+    memcpy(ret_tag->bytes, &fingerprint.count, sizeof(fingerprint.count));
+}
+
+void kvs_node_digest_id(struct kvs_node *node, struct kvs_uuid *ret_id)
+{
+    (void)node;
+    memset(ret_id, 7, sizeof(*ret_id));
+}
+
+int kvs_node_versions(struct kvs_node *node, const struct kvs_grant *grant,
+                      struct kvs_slice start_key, struct kvs_slice end_key,
+                      kvs_node_version_fn *visit, void *ctx)
+{
+    (void)node;
+    (void)grant;
+    (void)start_key;
+    (void)end_key;
+    (void)visit;
+    (void)ctx;
+    return 0;
+}
+
 int kvs_node_split(struct kvs_node *node, const struct kvs_grant *grant, struct kvs_slice start_key,
                    struct kvs_slice end_key, uint32_t parts, kvs_node_part_fn *visit, void *ctx)
 {

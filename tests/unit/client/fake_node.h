@@ -20,6 +20,7 @@ struct fake_node {
     char url[64];
     pthread_t thread;
     const char *const *answers; // ended by NULL; "" closes the connection instead
+    int delay_ms;               // before each answer
     // Read them after fake_node_stop.
     char requests[FAKE_ANSWERS_MAX][FAKE_REQUEST_SIZE_MAX];
     int request_count;
@@ -52,6 +53,7 @@ static bool fake_serve(struct fake_node *node, int connection)
     if (!fake_read_request(connection, node->requests[node->request_count]))
         return false;
     const char *answer = node->answers[node->request_count++];
+    (void)poll(NULL, 0, node->delay_ms);
     return answer && *answer && send(connection, answer, strlen(answer), MSG_NOSIGNAL) > 0 &&
            !strstr(answer, "Connection: close");
 }
@@ -81,11 +83,12 @@ static void *fake_run(void *context)
     return NULL;
 }
 
-static struct fake_node *fake_node_start(const char *const *answers)
+static struct fake_node *fake_node_start_slow(const char *const *answers, int delay_ms)
 {
     struct fake_node *node = calloc(1, sizeof(*node));
     assert_non_null(node);
     node->answers = answers;
+    node->delay_ms = delay_ms;
     node->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
@@ -95,6 +98,11 @@ static struct fake_node *fake_node_start(const char *const *answers)
     (void)snprintf(node->url, sizeof(node->url), "http://127.0.0.1:%d", ntohs(address.sin_port));
     assert_int_equal(pthread_create(&node->thread, NULL, fake_run, node), 0);
     return node;
+}
+
+static inline struct fake_node *fake_node_start(const char *const *answers)
+{
+    return fake_node_start_slow(answers, 0);
 }
 
 static void fake_node_stop(struct fake_node *node)

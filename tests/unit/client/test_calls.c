@@ -343,6 +343,69 @@ static void every_code_has_a_text(void **state)
     assert_string_equal(kvs_client_library_version(), KVS_VERSION);
 }
 
+static void a_receipt_is_asked_for_and_told(void **state)
+{
+    (void)state;
+    const char *const answers[] = {
+        answer(OK_HEAD "KVS-Nodes: 3\r\n", VERSION),
+        answer(OK_HEAD "KVS-Nodes: 1\r\n", VERSION),
+        answer("HTTP/1.1 204 No Content\r\nKVS-Nodes: 2\r\n", ""),
+        answer(OK_HEAD "kvs-nodes: 2\r\n", "[{\"status\":204}]"),
+        answer(OK_HEAD, VERSION),
+        answer("HTTP/1.1 412 Precondition Failed\r\nKVS-Nodes: 9\r\n", "{}"),
+        NULL};
+    struct fake_node *node = fake_node_start(answers);
+    struct kvs_client *client = client_of(node);
+    struct kvs_client_receipt receipt = {.nodes_wanted = 2, .wait_ms = 1500};
+    const struct kvs_client_put_options options = {.receipt = &receipt};
+    const struct kvs_client_operation operation = {.kind = KVS_CLIENT_OPERATION_DELETE, .key = "a"};
+    struct kvs_client_results results;
+    assert_int_equal(kvs_client_put(client, "a", "1", 1, &options, NULL, NULL, NULL), 0);
+    assert_true(receipt.nodes == 3 && receipt.reached);
+    receipt.wait_ms = 0;
+    assert_int_equal(
+        kvs_client_patch(client, "a", KVS_CLIENT_MERGE_PATCH, "{}", 2, &options, NULL, NULL), 0);
+    assert_true(receipt.nodes == 1 && !receipt.reached);
+    receipt.wait_ms = 1000000; // more than a node waits
+    assert_int_equal(kvs_client_delete_receipt(client, "a", NULL, &receipt, NULL), 0);
+    assert_true(receipt.nodes == 2 && receipt.reached);
+    assert_int_equal(kvs_client_batch_receipt(client, &operation, 1, &receipt, &results, NULL), 0);
+    kvs_client_results_done(&results);
+    assert_true(receipt.nodes == 2 && receipt.reached);
+    assert_int_equal(kvs_client_restore(client, "a", 2, &options, NULL, NULL), 0); // an older node
+    assert_true(receipt.nodes == 0 && !receipt.reached);
+    receipt = (struct kvs_client_receipt){.nodes_wanted = 1, .nodes = 7, .reached = true};
+    assert_int_equal(kvs_client_put(client, "a", "1", 1, &options, NULL, NULL, NULL),
+                     KVS_CLIENT_PRECONDITION);
+    assert_true(receipt.nodes == 0 && !receipt.reached);
+    receipt.nodes_wanted = 258;
+    assert_int_equal(kvs_client_put(client, "a", "1", 1, &options, NULL, NULL, NULL),
+                     KVS_CLIENT_INVALID);
+    stop(client, node);
+    assert_int_equal(node->request_count, 6);
+    assert_true(sent(node, 0, "\r\nPrefer: nodes=2, wait=1500ms\r\n"));
+    assert_true(sent(node, 1, "\r\nPrefer: nodes=2, wait=2000ms\r\n"));
+    assert_true(sent(node, 2, "\r\nPrefer: nodes=2, wait=60000ms\r\n"));
+    free(node);
+}
+
+static void without_a_receipt_nothing_is_asked(void **state)
+{
+    (void)state;
+    const char *const answers[] = {answer(OK_HEAD "KVS-Nodes: 3\r\n", VERSION),
+                                   answer(OK_HEAD, VERSION), NULL};
+    struct fake_node *node = fake_node_start(answers);
+    struct kvs_client *client = client_of(node);
+    struct kvs_client_receipt receipt = {.wait_ms = 5, .nodes = 7};
+    const struct kvs_client_put_options options = {.receipt = &receipt};
+    assert_int_equal(kvs_client_put(client, "a", "1", 1, &options, NULL, NULL, NULL), 0);
+    assert_true(receipt.nodes == 0 && receipt.reached);
+    assert_int_equal(kvs_client_put(client, "a", "1", 1, NULL, NULL, NULL, NULL), 0);
+    stop(client, node);
+    assert_false(sent(node, 0, "Prefer") || sent(node, 1, "Prefer"));
+    free(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +421,8 @@ int main(void)
         cmocka_unit_test(health_is_read_and_kept_whole),
         cmocka_unit_test(any_request_can_be_sent_and_none_can_smuggle_another),
         cmocka_unit_test(every_code_has_a_text),
+        cmocka_unit_test(a_receipt_is_asked_for_and_told),
+        cmocka_unit_test(without_a_receipt_nothing_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

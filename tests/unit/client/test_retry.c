@@ -210,6 +210,30 @@ static void threads_share_a_client(void **state)
     free(node);
 }
 
+// Where others could be asked, a node has connect_timeout_ms to answer, and the wait behind it.
+static void a_write_that_waits_is_not_taken_for_hanging(void **state)
+{
+    (void)state;
+    enum { CONNECT_MS = 1000, ANSWERED_AFTER_MS = 1500, WAIT_MS = 60000 };
+    const char *const answers[] = {answer(OK_HEAD "KVS-Nodes: 2\r\n", VERSION), NULL};
+    const char *const others[] = {answer(OK_HEAD, VERSION), NULL};
+    struct fake_node *slow = fake_node_start_slow(answers, ANSWERED_AFTER_MS);
+    struct fake_node *other = fake_node_start(others);
+    const char *urls[] = {slow->url, other->url};
+    struct kvs_client *client = client_with(&(struct kvs_client_options){
+        .urls = urls, .url_count = 2, .connect_timeout_ms = CONNECT_MS, .timeout_ms = CONNECT_MS});
+    struct kvs_client_receipt receipt = {.nodes_wanted = 2, .wait_ms = WAIT_MS};
+    const struct kvs_client_put_options pinned = {.if_match = UUID, .receipt = &receipt};
+    assert_int_equal(kvs_client_put(client, "a", "1", 1, &pinned, NULL, NULL, NULL), KVS_CLIENT_OK);
+    assert_true(receipt.reached);
+    stop(client, slow);
+    fake_node_stop(other);
+    assert_int_equal(slow->request_count, 1);
+    assert_int_equal(other->request_count, 0);
+    free(slow);
+    free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_busy_node_is_asked_again_and_its_wish_is_told),
         cmocka_unit_test(the_number_of_attempts_is_bounded),
         cmocka_unit_test(threads_share_a_client),
+        cmocka_unit_test(a_write_that_waits_is_not_taken_for_hanging),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
