@@ -75,8 +75,10 @@ static void apply(struct kvs_slice before, struct kvs_slice hunks, struct kvs_bu
         int count;
         int to;
         int to_count;
-        assert_int_equal(sscanf(head.data, "@@ -%d,%d +%d,%d @@", &from, &count, &to, &to_count),
-                         4);
+        char numbers[64]; // sscanf wants a string, a line of a buffer ends with none
+        assert_in_range(snprintf(numbers, sizeof(numbers), "%.*s", (int)head.size, head.data), 1,
+                        sizeof(numbers) - 1);
+        assert_int_equal(sscanf(numbers, "@@ -%d,%d +%d,%d @@", &from, &count, &to, &to_count), 4);
         for (int first = count > 0 ? from : from + 1; line < first; line++)
             append_line(after, next_line(&before));
         while (count > 0 || to_count > 0) {
