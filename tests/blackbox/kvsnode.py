@@ -4,6 +4,7 @@
 Requests go over plain sockets, so that a test sees (and may break) every byte. Nothing here sleeps for a
 fixed time: it waits for events with a deadline."""
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -26,6 +27,13 @@ def binary():
     if not os.access(path, os.X_OK):
         raise RuntimeError(f"{path}: no such program: build first or set KVS_BINARY")
     return path
+
+
+@functools.cache
+def is_sanitized():
+    """Is it built with AddressSanitizer or ThreadSanitizer? They keep freed memory, and must be loaded first."""
+    linked = subprocess.run(["ldd", binary()], capture_output=True, text=True, check=True).stdout
+    return "libasan" in linked or "libtsan" in linked
 
 
 def free_port():
