@@ -408,7 +408,7 @@ static bool settle_torn(struct kvs_audit_verifier *v, bool next_is_good)
 
 void kvs_audit_verifier_entry(struct kvs_audit_verifier *v, uint64_t seq, struct kvs_slice encoded)
 {
-    struct kvs_audit_entry entry;
+    struct kvs_audit_entry entry = {0};
     if (v->failed || v->err)
         return;
     if (v->tree.size + 1 == v->report.first)

@@ -150,9 +150,9 @@ static void take_in_foreign(struct kvs_node *node, struct kvs_cluster_status *st
 
 void kvs_node_cluster_status(struct kvs_node *node, struct kvs_cluster_status *ret_status)
 {
+    *ret_status = (struct kvs_cluster_status){.alive = 1};
     struct glance glance = {ret_status, kvs_clock_mono_ms(node->options.clock),
                             kvs_clock_wall_ms(node->options.clock)};
-    *ret_status = (struct kvs_cluster_status){.alive = 1};
     if (!node->replica)
         return;
     kvs_replica_look(node->replica, take_in, &glance);
