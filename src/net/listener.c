@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum {
@@ -73,14 +74,15 @@ static struct kvs_http_address address_from(const struct sockaddr_storage *socka
                                             uint16_t *ret_port)
 {
     if (sockaddr->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)sockaddr;
-        *ret_port = ntohs(in->sin_port);
-        return kvs_http_address_v4(&in->sin_addr);
+        struct sockaddr_in in;
+        memcpy(&in, sockaddr, sizeof(in));
+        *ret_port = ntohs(in.sin_port);
+        return kvs_http_address_v4(&in.sin_addr);
     }
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sockaddr;
-    *ret_port = ntohs(in6->sin6_port);
-    // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): the kernel has filled it
-    return kvs_http_address_v6(&in6->sin6_addr);
+    struct sockaddr_in6 in6;
+    memcpy(&in6, sockaddr, sizeof(in6));
+    *ret_port = ntohs(in6.sin6_port);
+    return kvs_http_address_v6(&in6.sin6_addr);
 }
 
 int net_listener_open(struct net_listener *listener, const char *address, uint16_t port,
