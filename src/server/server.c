@@ -44,9 +44,11 @@ struct server {
     _Atomic(const char *) end_reason;   // static: why the node must not go on
     struct kvs_gatekeeper access;
     struct kvs_node *node;
-    _Atomic(struct kvs_backup_service *) backups; // NULL until it is made: a reload may come before
-    pthread_mutex_t node_lock;                    // guards node_is_open, for the signals' thread
-    bool node_is_open;
+    struct kvs_backup_service *backups;
+    pthread_mutex_t up_lock; // guards the next three and what a signal does with the parts
+    bool is_up;              // the parts are all there: after start, until finish
+    bool is_stopping;        // a signal asked for it
+    bool reload_waits;       // it came before the parts were there
     struct kvs_api *api;
     atomic_bool accepting;
     _Atomic enum kvs_access_log access_log;
@@ -178,7 +180,7 @@ static int make_api(struct server *server, struct kvs_message *ret_message)
     const struct kvs_config *config = server->config;
     const struct kvs_api_options options = {
         .node = server->node,
-        .backups = atomic_load(&server->backups),
+        .backups = server->backups,
         .metrics = server->metrics,
         .log = server->log,
         .clock = kvs_clock_system(),
@@ -211,7 +213,11 @@ static void on_stop(void *ctx, int signal)
     kvs_log(server->log, KVS_LOG_INFO, "node stopping", KVS_F_STR("signal", strsignal(signal)));
     kvs_notify(server->notify_socket, "STOPPING=1");
     atomic_store(&server->accepting, false);
-    kvs_node_pause(server->node);
+    (void)pthread_mutex_lock(&server->up_lock); // a plain mutex that we never lock twice
+    server->is_stopping = true;
+    if (server->is_up)
+        kvs_node_pause(server->node);
+    (void)pthread_mutex_unlock(&server->up_lock);
     kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
 }
 
@@ -239,28 +245,16 @@ static void reopen_log(struct server *server)
                 KVS_F_STR("error", strerror(errno)));
 }
 
-// A signal may come while the node opens or closes.
 static void audit_reload(struct server *server, int err)
 {
     const struct kvs_audit_event event = {.action = KVS_AUDIT_config_reload,
                                           .resource = kvs_slice_from_str(server->config->path)};
-    (void)pthread_mutex_lock(&server->node_lock); // a plain mutex that we never lock twice
-    if (server->node_is_open)
-        kvs_node_audit_note(server->node, &event, err);
-    (void)pthread_mutex_unlock(&server->node_lock);
+    kvs_node_audit_note(server->node, &event, err);
 }
 
-static void set_node_open(struct server *server, bool open)
+// Call it with up_lock held, when the server is up.
+static void reload(struct server *server)
 {
-    (void)pthread_mutex_lock(&server->node_lock);
-    server->node_is_open = open;
-    (void)pthread_mutex_unlock(&server->node_lock);
-}
-
-static void on_reload(void *ctx)
-{
-    struct server *server = ctx;
-    reopen_log(server);
     struct kvs_config *config = NULL;
     const struct kvs_config *current = server->reloaded ? server->reloaded : server->config;
     int err = kvs_reload_config(server->log, server->config, current, &config);
@@ -278,13 +272,36 @@ static void on_reload(void *ctx)
         struct kvs_auth_settings settings = kvs_access_settings(config);
         kvs_auth_configure(server->access.auth, &settings);
     }
-    struct kvs_backup_service *backups = atomic_load(&server->backups);
-    if (backups)
-        kvs_server_backups_reload(backups, config, server->log);
+    kvs_server_backups_reload(server->backups, config, server->log);
     kvs_log_set_level(server->log, config->log_level);
     atomic_store(&server->access_log, config->access_log);
     kvs_config_free(server->reloaded);
     server->reloaded = config;
+}
+
+// A signal may come while the parts are made or undone.
+static void on_reload(void *ctx)
+{
+    struct server *server = ctx;
+    reopen_log(server);
+    (void)pthread_mutex_lock(&server->up_lock);
+    if (server->is_up)
+        reload(server);
+    else
+        server->reload_waits = true;
+    (void)pthread_mutex_unlock(&server->up_lock);
+}
+
+// On the main thread.
+static void set_up(struct server *server, bool is_up)
+{
+    (void)pthread_mutex_lock(&server->up_lock);
+    server->is_up = is_up;
+    if (is_up && server->is_stopping)
+        kvs_node_pause(server->node);
+    if (is_up && server->reload_waits)
+        kvs_signals_reload(&server->signals);
+    (void)pthread_mutex_unlock(&server->up_lock);
 }
 
 // ---- Start
@@ -341,12 +358,8 @@ static int listen_on_port(struct server *server, struct kvs_message *ret_message
 
 static int start_backups(struct server *server, struct kvs_message *ret_message)
 {
-    struct kvs_backup_service *backups = NULL;
-    int err = kvs_server_backups_start(server->config, server->node, server->log, server->metrics,
-                                       &backups, ret_message);
-    if (err == 0)
-        atomic_store(&server->backups, backups);
-    return err;
+    return kvs_server_backups_start(server->config, server->node, server->log, server->metrics,
+                                    &server->backups, ret_message);
 }
 
 static int start(struct server *server, struct kvs_message *ret_message)
@@ -370,7 +383,6 @@ static int start(struct server *server, struct kvs_message *ret_message)
     if (err == 0)
         err = open_node(server, ret_message);
     if (err == 0) {
-        set_node_open(server, true);
         kvs_server_cluster_attach(server->cluster, server->node);
         if (server->access.auth)
             err = kvs_access_first_start(server->config, server->node, server->access.auth,
@@ -380,6 +392,8 @@ static int start(struct server *server, struct kvs_message *ret_message)
         err = start_backups(server, ret_message);
     if (err == 0)
         err = make_api(server, ret_message);
+    if (err == 0)
+        set_up(server, true);
     return err;
 }
 
@@ -400,16 +414,16 @@ static int serve(struct server *server, struct kvs_message *ret_message)
 // Accepts a server in any state of completion.
 static void finish(struct server *server)
 {
+    set_up(server, false);
     kvs_server_cluster_stop(server->cluster);
     kvs_api_free(server->api);
-    kvs_backup_service_stop(atomic_load(&server->backups));
-    set_node_open(server, false);
+    kvs_backup_service_stop(server->backups);
     kvs_node_close(server->node);
     kvs_server_cluster_free(server->cluster);
     kvs_gatekeeper_done(&server->access);
     if (server->has_signals)
         kvs_signals_stop(&server->signals);
-    kvs_backup_service_free(atomic_load(&server->backups)); // no reload comes any more
+    kvs_backup_service_free(server->backups); // no reload comes any more
     kvs_net_free(server->net);
     kvs_metrics_free(server->metrics);
     kvs_config_free(server->reloaded);
@@ -420,7 +434,7 @@ int kvs_server_run(const struct kvs_server_options *options, struct kvs_message 
     const struct kvs_config *config = options->config;
     struct server server = {
         .options = options, .config = config, .notify_socket = getenv("NOTIFY_SOCKET")};
-    (void)pthread_mutex_init(&server.node_lock, NULL); // cannot fail with default attributes
+    (void)pthread_mutex_init(&server.up_lock, NULL); // cannot fail with default attributes
     atomic_init(&server.access_log, config->access_log);
     kvs_signals_block();
     int err = kvs_log_open(options->log_path, config->log_level, config->node_id,

@@ -57,9 +57,14 @@ int kvs_signals_start(struct kvs_signals *signals, const struct kvs_signal_actio
     return 0;
 }
 
+void kvs_signals_reload(struct kvs_signals *signals)
+{
+    (void)pthread_kill(signals->thread, SIGHUP); // it has not been joined yet
+}
+
 void kvs_signals_stop(struct kvs_signals *signals)
 {
     atomic_store(&signals->done, true);
-    (void)pthread_kill(signals->thread, SIGHUP); // wakes it; it has not been joined yet
+    kvs_signals_reload(signals); // wakes it
     (void)pthread_join(signals->thread, NULL);
 }

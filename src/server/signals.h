@@ -30,6 +30,9 @@ void kvs_signals_block(void);
 KVS_MUST_CHECK int kvs_signals_start(struct kvs_signals *signals,
                                      const struct kvs_signal_actions *actions,
                                      struct kvs_message *ret_message);
+// As if SIGHUP had come.
+void kvs_signals_reload(struct kvs_signals *signals);
+
 // Ends the thread. The signals stay blocked: the process is about to end.
 void kvs_signals_stop(struct kvs_signals *signals);
 

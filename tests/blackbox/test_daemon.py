@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes in the background and in the foreground: start, stop, restart, status, signals, logs, PID files."""
+import contextlib
 import json
 import os
 import pathlib
@@ -391,6 +392,39 @@ def test_a_node_in_the_foreground_ends_cleanly_and_logs_json_to_stdout(user, how
     messages = [line["msg"] for line in lines]
     assert messages[0] == "node started" and messages[-1] == "node stopped" and "node stopping" in messages
     assert not user.pid_file().exists()
+
+
+def opening(user, config):
+    """The process, once it listens: the data is opened after that."""
+    process = user.popen(config)
+
+    def listens():
+        assert process.poll() is None, process.communicate()
+        with contextlib.suppress(OSError), kvsnode.Connection(port_of(config)):
+            return True
+
+    kvsnode.wait_until(listens, "the node listens")
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_told_to_stop_while_it_opens_its_data_ends_cleanly(user, how):
+    config = user.config()
+    process = opening(user, config)
+    process.send_signal(how)
+    stdout, _ = process.communicate(timeout=kvsnode.DEADLINE_S)
+    assert process.returncode == 0, stdout
+    assert '"node stopped"' in stdout
+
+
+def test_a_reload_while_the_node_opens_its_data_comes_once_it_is_open(user):
+    config = user.config()
+    process = opening(user, config)
+    process.send_signal(signal.SIGHUP)
+    read_until(process.stdout, "configuration reloaded")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=kvsnode.DEADLINE_S)
+    assert process.returncode == 0
 
 
 def test_stop_ends_a_node_in_the_foreground_too(user):
