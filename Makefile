@@ -3,7 +3,7 @@
 BUILD ?= build
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help build run test check bench fuzz sim soak demo cluster install clean
+.PHONY: help build run test check coverage bench fuzz sim soak demo cluster install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,10 @@ test: ## everything: unit tests, linters of layers and docs, corpora, black-box,
 check: ## the tests under clang, ASan+UBSan, TSan and valgrind; clang-format, clang-tidy, cppcheck
 	@scripts/deps.sh check
 	@scripts/check.sh
+
+coverage: ## which lines and branches of src/ the tests reach, as a report
+	@scripts/deps.sh check
+	@scripts/coverage.sh
 
 bench: ## performance beside nginx and redis+webdis, in one run: make bench ARGS=--quick
 	@scripts/deps.sh bench

@@ -4,6 +4,7 @@
 #   build          debug information, optimised          build-release  as released, with LTO
 #   build-asan     AddressSanitizer + UBSan              build-tsan     ThreadSanitizer
 #   build-clang    clang instead of gcc                  build-fuzz     libFuzzer targets (clang)
+#   build-coverage counts what runs (gcov)
 set -eu
 cd "$(dirname "$0")/.."
 dir=${1:?build folder}
@@ -13,6 +14,7 @@ if [ ! -f "$dir/build.ninja" ]; then
     *-release) set -- --buildtype=release -Db_lto=true ;;
     *-asan) set -- -Db_sanitize=address,undefined -Db_lundef=false ;;
     *-tsan) set -- -Db_sanitize=thread -Db_lundef=false ;;
+    *-coverage) set -- -Db_coverage=true -Dc_args=-fprofile-update=atomic ;;
     *-fuzz) set -- -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false ;;
     *) set -- ;;
     esac
