@@ -9,14 +9,14 @@
 
 static uint64_t load(const char *path)
 {
-    uint64_t since = 0;
+    char line[32] = "";
     FILE *file = fopen(path, "r");
     if (file) {
-        if (fscanf(file, "%" SCNu64, &since) != 1)
-            since = 0;
+        if (!fgets(line, sizeof(line), file))
+            line[0] = 0;
         fclose(file);
     }
-    return since;
+    return strtoull(line, NULL, 10); // 0 where there is nothing yet: from the beginning
 }
 
 static int save(const char *path, uint64_t since)
