@@ -3,6 +3,7 @@
 // reason to forget what was acknowledged.
 #include "tests/unit/store/fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/wait.h>
 
@@ -54,7 +55,7 @@ static int filled_setup(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        execl("/proc/self/exe", "test_damage", "fill", f->path, (char *)NULL);
+        execl(program_invocation_name, "test_damage", "fill", f->path, (char *)NULL);
         _exit(127);
     }
     int status = 0;
