@@ -132,7 +132,7 @@ static void keys_that_begin_alike_are_told_apart(void **state)
                                      K("ka")};
     struct kvs_store_batch *batch = kvs_store_batch_new(f->store);
     for (size_t i = 0; i < KVS_ARRAY_SIZE(keys); i++)
-        kvs_store_batch_put(batch, KVS_FAMILY_META, keys[i], kvs_slice("abcdefgh" + i, 1));
+        kvs_store_batch_put(batch, KVS_FAMILY_META, keys[i], kvs_slice(&"abcdefgh"[i], 1));
     assert_int_equal(kvs_store_write(f->store, batch, KVS_DURABILITY_ASYNC), 0);
     kvs_store_batch_free(batch);
     assert_stored(f, KVS_FAMILY_META, keys[0], "a");
