@@ -7,6 +7,7 @@
 #include "cmd/client_args.h"
 #include "cmd/receipt_args.h"
 #include "cmd/show.h"
+#include "cmd/written.h"
 #include "codec/json.h"
 
 enum { PATCH_SIZE_MAX = 64 << 20, QUOTED_COLUMNS = 40 };
@@ -49,32 +50,6 @@ static int choose_kind(const struct kvs_args *args, struct kvs_slice json,
     return KVS_EXIT_OK;
 }
 
-static int show(const struct kvs_args *args, const struct kvs_client_version *version,
-                const struct kvs_client_receipt *receipt)
-{
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
-    struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
-    switch (kvs_cmd_output(args)) {
-    case KVS_CMD_OUTPUT_JSON:
-        kvs_buf_append_str(&out, "{\"path\":");
-        kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64, version->uuid,
-                       version->timestamp_ms);
-        kvs_cmd_receipt_append(&out, receipt);
-        kvs_buf_append_str(&out, "}\n");
-        break;
-    case KVS_CMD_OUTPUT_HUMAN:
-        kvs_buf_append_str(&out, "patched ");
-        kvs_show_text(&out, key);
-        kvs_buf_printf(&out, ", now version %s\n", version->uuid);
-        break;
-    case KVS_CMD_OUTPUT_PLAIN:
-        kvs_buf_printf(&out, "%s\n", version->uuid);
-        break;
-    }
-    return kvs_cmd_print(&out);
-}
-
 static int run_patch(const struct kvs_args *args)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(PATCH_SIZE_MAX);
@@ -99,7 +74,11 @@ static int run_patch(const struct kvs_args *args)
     struct kvs_client_error error;
     if (kvs_client_patch(client, args->operands[0], kind, json.data, json.size, &options, &version,
                          &error) == KVS_CLIENT_OK)
-        code = show(args, &version, &receipt);
+        code = kvs_cmd_show_written(args, &(struct kvs_cmd_written){.done = "patched",
+                                                                    .detail = "",
+                                                                    .json = "",
+                                                                    .version = &version,
+                                                                    .receipt = &receipt});
     else
         code = kvs_cmd_client_error(&error);
     if (code == KVS_EXIT_OK)

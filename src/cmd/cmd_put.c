@@ -8,6 +8,7 @@
 #include "cmd/client_args.h"
 #include "cmd/receipt_args.h"
 #include "cmd/show.h"
+#include "cmd/written.h"
 #include "codec/json.h"
 
 enum { VALUE_SIZE_MAX = 64 << 20, JSON_SIZE_MAX = 128 << 20, QUOTED_COLUMNS = 40 };
@@ -69,32 +70,6 @@ static int read_value(const struct kvs_args *args, struct kvs_buf *ret_json)
     return KVS_EXIT_OK;
 }
 
-static int show(const struct kvs_args *args, const struct kvs_client_version *version, bool created,
-                const struct kvs_client_receipt *receipt)
-{
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
-    struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
-    switch (kvs_cmd_output(args)) {
-    case KVS_CMD_OUTPUT_JSON:
-        kvs_buf_append_str(&out, "{\"path\":");
-        kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 ",\"created\":%s",
-                       version->uuid, version->timestamp_ms, created ? "true" : "false");
-        kvs_cmd_receipt_append(&out, receipt);
-        kvs_buf_append_str(&out, "}\n");
-        break;
-    case KVS_CMD_OUTPUT_HUMAN:
-        kvs_buf_append_str(&out, created ? "created " : "replaced ");
-        kvs_show_text(&out, key);
-        kvs_buf_printf(&out, ", now version %s\n", version->uuid);
-        break;
-    case KVS_CMD_OUTPUT_PLAIN:
-        kvs_buf_printf(&out, "%s\n", version->uuid);
-        break;
-    }
-    return kvs_cmd_print(&out);
-}
-
 static int run_put(const struct kvs_args *args)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(JSON_SIZE_MAX);
@@ -118,7 +93,13 @@ static int run_put(const struct kvs_args *args)
     bool created = false;
     if (kvs_client_put(client, args->operands[0], json.data, json.size, &options, &version,
                        &created, &error) == KVS_CLIENT_OK)
-        code = show(args, &version, created, &receipt);
+        code = kvs_cmd_show_written(
+            args,
+            &(struct kvs_cmd_written){.done = created ? "created" : "replaced",
+                                      .detail = "",
+                                      .json = created ? ",\"created\":true" : ",\"created\":false",
+                                      .version = &version,
+                                      .receipt = &receipt});
     else
         code = kvs_cmd_client_error(&error);
     if (code == KVS_EXIT_OK)

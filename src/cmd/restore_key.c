@@ -7,8 +7,7 @@
 
 #include "cmd/client_args.h"
 #include "cmd/receipt_args.h"
-#include "cmd/show.h"
-#include "codec/json.h"
+#include "cmd/written.h"
 
 enum { REVISION_BEFORE = 2, REVISION_MAX = 1000 };
 
@@ -29,28 +28,15 @@ static int parse_revision(const struct kvs_args *args, uint32_t *ret_revision)
 static int show(const struct kvs_args *args, uint32_t revision,
                 const struct kvs_client_version *version, const struct kvs_client_receipt *receipt)
 {
-    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
-    struct kvs_slice key = kvs_slice_from_str(args->operands[0]);
-    switch (kvs_cmd_output(args)) {
-    case KVS_CMD_OUTPUT_JSON:
-        kvs_buf_append_str(&out, "{\"path\":");
-        kvs_json_write_string(&out, key);
-        kvs_buf_printf(&out, ",\"uuid\":\"%s\",\"timestamp\":%" PRId64 ",\"restored\":%" PRIu32,
-                       version->uuid, version->timestamp_ms, revision);
-        kvs_cmd_receipt_append(&out, receipt);
-        kvs_buf_append_str(&out, "}\n");
-        break;
-    case KVS_CMD_OUTPUT_HUMAN:
-        kvs_buf_append_str(&out, "restored ");
-        kvs_show_text(&out, key);
-        kvs_buf_printf(&out, " as it was in revision %" PRIu32 ", now version %s\n", revision,
-                       version->uuid);
-        break;
-    case KVS_CMD_OUTPUT_PLAIN:
-        kvs_buf_printf(&out, "%s\n", version->uuid);
-        break;
-    }
-    return kvs_cmd_print(&out);
+    char detail[64];
+    char json[32];
+    (void)snprintf(detail, sizeof(detail), " as it was in revision %" PRIu32, revision);
+    (void)snprintf(json, sizeof(json), ",\"restored\":%" PRIu32, revision);
+    return kvs_cmd_show_written(args, &(struct kvs_cmd_written){.done = "restored",
+                                                                .detail = detail,
+                                                                .json = json,
+                                                                .version = version,
+                                                                .receipt = receipt});
 }
 
 int kvs_cmd_restore_key(const struct kvs_args *args)

@@ -7,7 +7,8 @@
 //
 // INV-R1  `seen`, watermark and certificate never fall (a move to an elder cluster apart).
 // INV-R2  Nothing is acknowledged to a peer, promised or certified before it is durable here.
-// INV-R3  A version at or below the watermark never comes back for an absent key.
+// INV-R3  A version that was seen and forgotten, at or below the watermark of this cluster or a
+//         former one, never comes back.
 // INV-R4  Equal `seen`, equal watermark, nothing deferred: equal roots.
 //
 // Performing actions: in the order given. Those marked [commit] are done by the one commit thread,
