@@ -24,6 +24,7 @@ struct kvs_rocksdb_settings {
     rocksdb_readoptions_t *get[2];           // by enum kvs_read_mode
     rocksdb_readoptions_t *iterate[2][2][2]; // by mode, prefix_only, skip_cache_fill
     struct kvs_rocksdb_filter filters[KVS_FAMILY_COUNT];
+    uint64_t room_to_open; // bytes that opening may take besides the tables of the replayed log
 };
 
 // An open database. Handles are valid while the engine's gate is held.
@@ -75,6 +76,9 @@ rocksdb_compactionfilterfactory_t *kvs_rocksdb_filter_factory(struct kvs_rocksdb
 // than torn by a crash. Before the database is opened.
 KVS_MUST_CHECK int kvs_rocksdb_check_logs(int dir_fd, bool holes_allowed,
                                           struct kvs_message *ret_message);
+
+// How large the write-ahead logs are together. Before the database is opened.
+KVS_MUST_CHECK int kvs_rocksdb_log_bytes(int dir_fd, uint64_t *ret_bytes);
 
 // ---- rocksdb_open.c
 

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum {
     BLOCK_SIZE = 32768,
@@ -273,6 +274,23 @@ static int list_logs(int dir_fd, struct log_file **ret_files, size_t *ret_count)
     *ret_files = KVS_TAKE(files);
     *ret_count = count;
     return 0;
+}
+
+int kvs_rocksdb_log_bytes(int dir_fd, uint64_t *ret_bytes)
+{
+    KVS_CLEANUP(kvs_freep) struct log_file *files = NULL;
+    size_t count = 0;
+    int err = list_logs(dir_fd, &files, &count);
+    uint64_t bytes = 0;
+    for (size_t i = 0; !err && i < count; i++) {
+        struct stat status;
+        if (fstatat(dir_fd, files[i].name, &status, 0) != 0)
+            err = kvs_err_from_errno(errno);
+        else
+            bytes += (uint64_t)status.st_size;
+    }
+    *ret_bytes = bytes;
+    return err;
 }
 
 static int check_logs(struct scan *scan, int dir_fd, struct kvs_message *message)

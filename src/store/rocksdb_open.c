@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -11,7 +12,6 @@
 
 enum {
     RESUME_WAIT_MS = 2000,               // for readers to leave
-    RESUME_FREE_MIN = 16 << 20,          // bytes; for what opening writes besides the replayed log
     FAMILY_COUNT = KVS_FAMILY_COUNT + 1, // and "default"
 };
 
@@ -123,6 +123,33 @@ static struct kvs_rocksdb_engine *engine_new(const char *path)
     return NULL;
 }
 
+// Is there room for so much more in the directory's file system?
+static int check_free(int dir_fd, uint64_t bytes)
+{
+    KVS_CLEANUP(kvs_closep) int fd = openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EOPNOTSUPP ? 0 : kvs_err_from_errno(errno);
+    int errnum = posix_fallocate(fd, 0, (off_t)bytes);
+    // EFBIG: a limit on the size of files, which RocksDB's files meet just the same.
+    return errnum == EFBIG ? KVS_ERR_NO_SPACE : errnum == 0 ? 0 : kvs_err_from_errno(errnum);
+}
+
+// Opening writes into RocksDB's own log, and going on with that after a write has failed fails an
+// assertion of Debian's 7.8, which ends the process: so only with room for everything. A directory
+// that cannot be written into at all is RocksDB's to name.
+static int check_room_to_start(const struct kvs_rocksdb_engine *engine, struct kvs_message *message)
+{
+    uint64_t replayed = 0;
+    int err = kvs_rocksdb_log_bytes(engine->lock_fd, &replayed);
+    uint64_t room = replayed + engine->settings.room_to_open;
+    if (!err)
+        err = check_free(engine->lock_fd, room);
+    if (err != KVS_ERR_NO_SPACE)
+        return 0;
+    return kvs_fail(message, err, "less than the %" PRIu64 " KiB that opening takes are free",
+                    room >> 10);
+}
+
 int kvs_store_open(const struct kvs_store_options *options, struct kvs_store **ret_store,
                    struct kvs_message *ret_message)
 {
@@ -136,6 +163,8 @@ int kvs_store_open(const struct kvs_store_options *options, struct kvs_store **r
     struct kvs_message message = {0};
     kvs_rocksdb_settings_init(&engine->settings, options);
     err = kvs_rocksdb_check_logs(engine->lock_fd, options->async_writes, &message);
+    if (!err)
+        err = check_room_to_start(engine, &message);
     if (!err)
         err = rocksdb_init(&engine->rocksdb, engine->path, READ_WRITE, &engine->settings, &message);
     if (err == KVS_ERR_CORRUPT && options->read_only_if_damaged) {
@@ -176,13 +205,7 @@ static int check_space(const struct kvs_rocksdb_engine *engine)
                                     "rocksdb.size-all-mem-tables", &size) == 0)
             buffers += size;
     }
-    KVS_CLEANUP(kvs_closep)
-    int fd = openat(engine->lock_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno == EOPNOTSUPP ? 0 : kvs_err_from_errno(errno);
-    int errnum = posix_fallocate(fd, 0, (off_t)(buffers + RESUME_FREE_MIN));
-    // EFBIG: a limit on the size of files, which RocksDB's files meet just the same.
-    return errnum == EFBIG ? KVS_ERR_NO_SPACE : errnum == 0 ? 0 : kvs_err_from_errno(errnum);
+    return check_free(engine->lock_fd, buffers + engine->settings.room_to_open);
 }
 
 static int stop_if_there_is_space(struct kvs_rocksdb_engine *engine)

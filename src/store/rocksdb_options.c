@@ -16,6 +16,8 @@ enum {
     WRITE_BUFFER_SMALL = 2 * MIB,
     WRITE_BUFFERS_ALL = 96 * MIB, // of all families together
     WAL_SIZE_MAX = 64 * MIB,
+    MANIFEST_PREALLOCATED = 256 * KIB,
+    OPENING_WRITES = MIB, // RocksDB's own log, its options, the manifest: 150 KiB
     ZSTD_WINDOW_BITS_DEFAULT = -14,
     INFO_LOG_FATAL = 4, // rocksdb::InfoLogLevel
 };
@@ -69,6 +71,7 @@ static void tune_database(rocksdb_options_t *database, rocksdb_env_t *env)
     rocksdb_options_set_avoid_unnecessary_blocking_io(database, 1);
     rocksdb_options_set_max_open_files(database, 512);
     rocksdb_options_set_max_manifest_file_size(database, 4 * MIB);
+    rocksdb_options_set_manifest_preallocation_size(database, MANIFEST_PREALLOCATED);
     // Silence: no statistics, and in RocksDB's own log nothing behind the options that opening
     // writes; its errors reach us as status. A log in which something is written when the disk is
     // full is worse than none: writing on after an error fails an assertion of Debian's build, and
@@ -183,6 +186,15 @@ static void init_read_options(struct kvs_rocksdb_settings *settings)
     }
 }
 
+// A new log is preallocated with a write buffer's size and a tenth. Where that much is not free
+// ext4 hands out what there is before it fails, and nothing is left for the rest.
+static uint64_t room_to_open(const struct kvs_store_options *options)
+{
+    uint64_t write_buffer =
+        options->write_buffer_size > 0 ? options->write_buffer_size : WRITE_BUFFER_DEFAULT;
+    return write_buffer + write_buffer / 10 + MANIFEST_PREALLOCATED + OPENING_WRITES;
+}
+
 void kvs_rocksdb_settings_init(struct kvs_rocksdb_settings *settings,
                                const struct kvs_store_options *options)
 {
@@ -208,6 +220,7 @@ void kvs_rocksdb_settings_init(struct kvs_rocksdb_settings *settings,
     rocksdb_writeoptions_set_sync(settings->write[KVS_DURABILITY_SYNC], 1);
     settings->write[KVS_DURABILITY_ASYNC] = rocksdb_writeoptions_create();
     init_read_options(settings);
+    settings->room_to_open = room_to_open(options);
 }
 
 void kvs_rocksdb_settings_done(struct kvs_rocksdb_settings *settings)

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include "base/random.h"
@@ -279,6 +280,64 @@ static void a_start_on_a_full_disk_fails_and_the_next_one_has_everything(void **
     check_numbers(f, count);
 }
 
+// Writes some more numbers in a process that is killed: the store has a log to replay.
+static uint32_t write_and_kill(const char *path, uint32_t from, uint32_t count)
+{
+    int fd = -1;
+    int status = 0;
+    uint32_t next = from;
+    pid_t child = start_writer(path, from, &fd);
+    for (uint32_t i = 0; read(fd, &i, sizeof(i)) == sizeof(i); next = i + 1)
+        if (i + 1 == from + count)
+            assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_true(next >= from + count);
+    return next;
+}
+
+static off_t free_space(const struct small_disk *disk)
+{
+    struct statvfs figures;
+    assert_int_equal(statvfs(disk->mount_point, &figures), 0);
+    return (off_t)(figures.f_bavail * figures.f_frsize);
+}
+
+// RocksDB writes a log of its own when it opens, and ends the process when it cannot go on with it.
+static void a_start_with_little_room_works_or_says_why_not(void **state)
+{
+    struct fixture *f = *state;
+    struct small_disk disk;
+    if (!small_disk_init(&disk, f))
+        skip();
+    fixture_close(f);
+    uint32_t count = 0;
+    uint32_t refused = 0;
+    uint32_t opened = 0;
+    for (off_t room = 0; room <= 5 << 19; room += room < 192 << 10 ? 8 << 10 : 1 << 20) {
+        count = write_and_kill(disk.store, count, 20);
+        char info_log[160];
+        char rest[160];
+        (void)snprintf(info_log, sizeof(info_log), "%s/LOG", disk.store);
+        (void)snprintf(rest, sizeof(rest), "%s/rest", disk.mount_point);
+        assert_int_equal(unlink(info_log), 0); // it would be deleted first, and leave its room
+        fill_up(rest, free_space(&disk) - room);
+        struct kvs_message message = {0};
+        int err = kvs_store_open(&f->options, &f->store, &message);
+        if (err)
+            assert_int_equal(err, KVS_ERR_NO_SPACE);
+        refused += err != 0;
+        opened += err == 0;
+        fixture_close(f);
+        assert_int_equal(unlink(rest), 0);
+        fixture_open(f);
+        check_numbers(f, count);
+        fixture_close(f);
+    }
+    assert_true(refused > 0 && opened > 0);
+}
+
 static void resume_waits_for_iterators_but_not_for_ever(void **state)
 {
     struct fixture *f = *state;
@@ -370,6 +429,7 @@ int main(int argc, char **argv)
         test_with_store(many_full_disks_lose_nothing),
         test_with_small_disk(a_really_full_file_system_is_survived_too),
         test_with_small_disk(a_start_on_a_full_disk_fails_and_the_next_one_has_everything),
+        test_with_small_disk(a_start_with_little_room_works_or_says_why_not),
         test_with_store(resume_waits_for_iterators_but_not_for_ever),
         test_with_store(readers_do_not_notice_a_resume),
     };
