@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Undoes deletions under a prefix: walks the node's change feed for them, and restores the version
 // before each one that is still its key's newest. Never touches a key that has a value: what was
-// written again since stays. A node's rate limit slows it down and does not stop it.
+// written again since stays, also when that happens in the middle of it. A node's rate limit slows
+// it down and does not stop it.
 #include "cmd/restore_tree.h"
 
 #include <inttypes.h>
@@ -22,7 +23,7 @@ enum {
     TARGET_SIZE_MAX = 16 << 10,
     LINE_MAX_SIZE = 64 << 10
 };
-enum { BEFORE_THE_DELETION = 2, PAUSE_DEFAULT_MS = 1000 };
+enum { PAUSE_DEFAULT_MS = 1000 };
 
 struct restore {
     const struct kvs_args *args;
@@ -66,23 +67,28 @@ static int tell(struct restore *restore, const char *key, const struct kvs_clien
     return kvs_cmd_print(&out);
 }
 
-// Whether the deletion `uuid` is still what the key's history begins with.
-static enum kvs_client_code is_deleted_still(struct restore *restore, const char *key,
-                                             const char *uuid, bool *ret_still,
-                                             struct kvs_client_error *ret_error)
+// The revision before the deletion `uuid`, if that is still what the key's history begins with; 0:
+// it is not. Nodes that deleted at the same time leave more than one deletion.
+static enum kvs_client_code find_revision(struct restore *restore, const char *key,
+                                          const char *uuid, uint32_t *ret_revision,
+                                          struct kvs_client_error *ret_error)
 {
     struct kvs_client_history history;
     enum kvs_client_code code;
     do
         code = kvs_client_history(restore->client, key, &history, ret_error);
     while (is_told_to_wait(code, ret_error));
-    *ret_still = false;
+    *ret_revision = 0;
     if (code == KVS_CLIENT_NOT_FOUND) // forgotten by now
         return KVS_CLIENT_OK;
     if (code != KVS_CLIENT_OK)
         return code;
-    *ret_still = history.revision_count > 0 && history.revisions[0].deleted &&
-                 strcmp(history.revisions[0].version.uuid, uuid) == 0;
+    size_t at = 0;
+    if (history.revision_count > 0 && strcmp(history.revisions[0].version.uuid, uuid) == 0)
+        while (at < history.revision_count && history.revisions[at].deleted)
+            at++;
+    if (at > 0)
+        *ret_revision = (uint32_t)at + 1;
     kvs_client_history_done(&history);
     return KVS_CLIENT_OK;
 }
@@ -91,25 +97,28 @@ static int restore_key(struct restore *restore, const char *key, const char *uui
 {
     struct kvs_client_error error;
     struct kvs_client_version version;
-    bool still;
-    enum kvs_client_code code = is_deleted_still(restore, key, uuid, &still, &error);
+    uint32_t revision;
+    enum kvs_client_code code = find_revision(restore, key, uuid, &revision, &error);
     if (code != KVS_CLIENT_OK)
         return kvs_cmd_client_error(&error);
-    if (!still)
+    if (revision == 0)
         return KVS_EXIT_OK;
     if (restore->dry_run) {
         restore->restored++;
         return tell(restore, key, NULL);
     }
-    const struct kvs_client_put_options options = {.ttl = kvs_args_value(restore->args, "ttl")};
+    // Whoever has written the key since the question was asked wins.
+    const struct kvs_client_put_options options = {.ttl = kvs_args_value(restore->args, "ttl"),
+                                                   .if_none_match = true};
     do
-        code = kvs_client_restore(restore->client, key, BEFORE_THE_DELETION, &options, &version,
-                                  &error);
+        code = kvs_client_restore(restore->client, key, revision, &options, &version, &error);
     while (is_told_to_wait(code, &error));
     if (code == KVS_CLIENT_OK) {
         restore->restored++;
         return tell(restore, key, &version);
     }
+    if (code == KVS_CLIENT_PRECONDITION)
+        return KVS_EXIT_OK;
     if (code != KVS_CLIENT_NOT_FOUND && code != KVS_CLIENT_FORBIDDEN)
         return kvs_cmd_client_error(&error);
     restore->failed++;

@@ -552,6 +552,34 @@ def test_restore_recursive_begins_with_the_oldest_change_that_is_kept(kvs):
     assert posted == ["/api/data/app/a/history/2/restore"]
 
 
+@pytest.mark.parametrize("deletions, written, code", [(1, False, 0), (2, False, 0), (1, True, 4)])
+def test_restore_recursive_asks_for_what_it_found_and_overwrites_nothing(kvs, deletions, written, code):
+    uuids = [str(uuid.uuid4()) for _ in range(deletions)]
+    posted = []
+
+    def get(handler, path, _query, _body):
+        if path == "/changes":
+            handler.answer(200, {"changes": [{"seq": 9 - n, "path": "app/a", "uuid": deletion, "timestamp": 9 - n, "deleted": True}
+                                             for n, deletion in reversed(list(enumerate(uuids)))],
+                                 "last_seq": 9, "more": False})
+        else:
+            deleted = [{"revision": n + 1, "uuid": deletion, "timestamp": 9 - n, "data": None, "deleted": True}
+                       for n, deletion in enumerate(uuids)]
+            handler.answer(200, [*deleted, {"revision": deletions + 1, "uuid": str(uuid.uuid4()), "timestamp": 4, "data": 1}])
+
+    def post(handler, path, _query, _body):
+        posted.append(path)
+        if written and handler.headers.get("If-None-Match") == "*":  # since it was asked for
+            handler.problem(412, "There is a record.")
+        else:
+            handler.answer(200, {"uuid": str(uuid.uuid4()), "timestamp": 10})
+    with FakeNode() as fake:
+        fake.route_get, fake.route_post = get, post
+        result = kvs("restore", "-r", "app", url=fake.url)
+    assert posted == [f"/api/data/app/a/history/{deletions + 1}/restore"]
+    assert result.code == code and result.out == (b"" if written else b"app/a\n"), result
+
+
 def test_the_node_says_which_changes_it_keeps_in_the_words_that_are_looked_for(node):
     told = node.get("/changes?since=999999999")
     assert told.status == 410 and "keeps the changes behind 0 up to " in told.json()["detail"]
