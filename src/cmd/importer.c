@@ -199,7 +199,7 @@ static bool send_batch(struct kvs_importer *importer, struct batch *batch)
 static bool is_overwritten(const struct batch *batch, size_t index)
 {
     for (size_t i = index + 1; i < batch->count; i++)
-        if (strcmp(batch->operations[i].key, batch->operations[index].key) == 0)
+        if (batch->stored[i] && strcmp(batch->operations[i].key, batch->operations[index].key) == 0)
             return true;
     return false;
 }
@@ -236,8 +236,32 @@ static void compare_value(struct kvs_importer *importer, const struct batch *bat
         note_failure(importer, batch->lines[index], sent->key, read->message);
 }
 
-// Asks for what was stored. False: the import cannot go on.
-static bool read_back(struct kvs_importer *importer, const struct batch *batch)
+static bool read_back_one_by_one(struct kvs_importer *importer, const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct kvs_client_record record = {0};
+        struct kvs_client_error error = {0};
+        if (!batch->stored[i])
+            continue;
+        enum kvs_client_code code =
+            kvs_client_get(importer->options.client, batch->operations[i].key, &record, &error);
+        if (code != KVS_CLIENT_OK && !is_about_record(code)) {
+            note_fatal(importer, &error);
+            return false;
+        }
+        const struct kvs_client_result read = {.code = code,
+                                               .json = record.json,
+                                               .json_size = record.json_size,
+                                               .message = error.message};
+        lock(importer);
+        compare_value(importer, batch, i, &read);
+        unlock(importer);
+        kvs_client_record_done(&record);
+    }
+    return true;
+}
+
+static bool read_back_batch(struct kvs_importer *importer, const struct batch *batch)
 {
     struct kvs_client_operation *gets = calloc(batch->count, sizeof(*gets));
     struct kvs_client_results results;
@@ -260,6 +284,13 @@ static bool read_back(struct kvs_importer *importer, const struct batch *batch)
     unlock(importer);
     kvs_client_results_done(&results);
     return true;
+}
+
+// Asks for what was stored. False: the import cannot go on.
+static bool read_back(struct kvs_importer *importer, const struct batch *batch)
+{
+    return atomic_load(&importer->no_batches) ? read_back_one_by_one(importer, batch)
+                                              : read_back_batch(importer, batch);
 }
 
 static bool deliver(struct kvs_importer *importer, struct batch *batch)

@@ -330,6 +330,40 @@ def test_what_was_stored_is_read_back_and_compared(kvs, fake):
     assert (told["imported"], told["refused"]) == (6, 1)
 
 
+def test_a_node_without_batches_is_read_back_record_by_record(kvs):
+    with FakeNode(batches=False) as go:
+        original = go.record
+        go.record = lambda key: {**original(key), "data": "spoilt"} if key == "k2" else original(key)
+        lines = [f'{{"path":"k{n}","data":[{n}]}}' for n in range(5)]
+        result = kvs("import", "-", "--verify", "--json", stdin="\n".join(lines).encode(), url=go.url)
+        assert result.code == 9 and "stdin:3: k2: what is stored differs from what was sent" in result.err, result
+        told = json.loads(result.out)
+        assert (told["imported"], told["refused"], told["verified"]) == (5, 1, 4)
+
+
+def test_a_refused_line_excuses_no_difference(kvs, fake):
+    batch = fake.batch
+
+    def refuse_the_second(call, operations):
+        refused = [n for n, op in enumerate(operations) if op["op"] == "put" and op["data"] == "second"]
+        call_answer = call.answer
+
+        def answer(status, body, *rest):
+            for n in refused:
+                body[n] = {"status": 400, "title": "Problem", "detail": "no such value"}
+            if operations[0]["op"] == "get":
+                body[0]["data"] = "spoilt"
+            call_answer(status, body, *rest)
+
+        call.answer = answer
+        batch(call, operations)
+
+    fake.batch = refuse_the_second
+    lines = b'{"path":"k","data":"first"}\n{"path":"k","data":"second"}\n'
+    result = kvs("import", "-", "--verify", "--json", stdin=lines)
+    assert result.code == 9 and "stdin:1: k: what is stored differs" in result.err, result
+
+
 def test_keys_of_another_system_that_are_none_here_are_named(kvs, fake):
     with FakeNode() as old:
         old.data = {"/lead": 1, "a//b": 2, "ok": 3}
