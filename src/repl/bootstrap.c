@@ -5,6 +5,9 @@
 //
 //   SEEKING (nobody yet) -> PAGES (mode syncing) -> SYNC (open; reads the rest) -> DONE
 //
+// When all who have data are away it opens with what it has, and is not done before it has the
+// rest.
+//
 // It must not be in the way of its peers' clients (docs/decisions/0061). Between two questions, the
 // digest sync's too, it pauses as configured, and longer where answering took the peer long: it is
 // at work for this node a tenth of the time. Small pages keep no client waiting for long. What is
@@ -82,6 +85,15 @@ static struct member *find_source(struct kvs_repl *r, bool *ret_hope)
     return source;
 }
 
+// What it has read so far is not all there is: somebody who may have the rest cannot be reached.
+static bool is_broken_off(const struct kvs_repl *r)
+{
+    bool away = false;
+    for (size_t i = 0; i < r->member_count; i++)
+        away = away || (member_is_counted(r, r->members[i]) && !member_is_reachable(r->members[i]));
+    return away && r->boot.before_ms != 0;
+}
+
 static void seek(struct kvs_repl *r)
 {
     bool hope = false;
@@ -97,7 +109,8 @@ static void seek(struct kvs_repl *r)
         enter(r, BOOT_PAGES);
         r->boot.next_ms = r->now_ms;
     } else if (!hope) {
-        enter(r, BOOT_DONE); // all are as empty as we are
+        // All are as empty as we are, or the rest comes by comparing as soon as it can.
+        enter(r, is_broken_off(r) ? BOOT_SYNC : BOOT_DONE);
     } else if (r->now_ms >= r->boot.deadline_ms) {
         set_syncing(r, false); // serve meanwhile; whoever comes will be compared with
         if (r->member_count == 0)

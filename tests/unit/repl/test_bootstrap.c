@@ -43,6 +43,7 @@ struct world {
     // The read that the peer is at.
     struct kvs_repl_action reading;
     bool is_reading;
+    bool cut; // no message arrives
     int64_t read_ms;
 };
 
@@ -177,6 +178,8 @@ static void perform(struct world *w, struct host *host, const struct kvs_repl_ac
     struct kvs_repl_event event = {.type = KVS_REPL_EVENT_MESSAGE};
     switch (action->type) {
     case KVS_REPL_ACTION_SEND:
+        if (w->cut)
+            break;
         assert_true(kvs_slice_eq(action->send.address, other(w, host)->address));
         event.message = action->send.bytes;
         step(w, other(w, host), &event);
@@ -354,6 +357,27 @@ static void however_slow_a_peer_is_the_bootstrap_goes_on(void **state)
     end(&w);
 }
 
+static void a_peer_that_goes_away_is_read_to_the_end_when_it_is_back(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30};
+    begin(&w, true);
+    run_for(&w, 900);
+    assert_true(is_syncing(&w));
+    size_t asked = w.asked_count;
+    w.cut = true;
+    run_for(&w, 30000); // long enough to be taken for dead
+    assert_false(is_syncing(&w));
+    assert_true(is_bootstrapping(&w));
+    assert_int_equal(w.asked_count, asked);
+    w.cut = false;
+    w.listed = 20;
+    run_for(&w, 20000);
+    assert_int_equal(w.listed, 0);
+    assert_false(is_bootstrapping(&w));
+    end(&w);
+}
+
 static void without_throttling_there_is_no_pause_and_pages_are_large(void **state)
 {
     (void)state;
@@ -475,6 +499,7 @@ int main(void)
         cmocka_unit_test(pages_are_small_and_apart),
         cmocka_unit_test(a_peer_at_work_is_left_alone_for_nine_times_as_long),
         cmocka_unit_test(however_slow_a_peer_is_the_bootstrap_goes_on),
+        cmocka_unit_test(a_peer_that_goes_away_is_read_to_the_end_when_it_is_back),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(the_comparison_behind_the_pages_pauses_too),
         cmocka_unit_test(without_throttling_the_comparison_does_not_pause),
