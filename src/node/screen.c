@@ -102,16 +102,17 @@ static size_t count_refused(struct kvs_screen *screen, const struct kvs_repl_ite
 struct passing {
     struct kvs_screen *screen;
     const struct kvs_seen *seen;
-    void (*give)(void *ctx, struct kvs_slice message);
+    kvs_screen_give_fn *give;
     void *ctx;
 };
 
-static void give(const struct passing *p, const struct kvs_repl_message *message)
+static void give(const struct passing *p, const struct kvs_repl_message *message,
+                 const struct kvs_repl_item *page_end)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(KVS_MESSAGE_SIZE_MAX);
     kvs_repl_message_encode(message, &bytes);
     if (!bytes.err) // else it is lost
-        p->give(p->ctx, kvs_buf_slice(&bytes));
+        p->give(p->ctx, kvs_buf_slice(&bytes), page_end);
 }
 
 static size_t take_out(const struct kvs_screen *screen, struct kvs_repl_item *items, size_t count)
@@ -136,7 +137,7 @@ static void give_piece(const struct passing *p, const struct kvs_repl_message *w
     bool news = kvs_seen_reach(p->seen, &run->node, run->life, run->from) < run->to;
     bool acknowledged = !batch->pulled && to == batch->item_count;
     if (news || acknowledged)
-        give(p, &piece);
+        give(p, &piece, NULL);
 }
 
 // A run has one version a dot. One that has not cannot be cut, and counts as lost.
@@ -160,17 +161,19 @@ static void give_rest(const struct passing *p, struct kvs_repl_message *message)
 {
     struct kvs_message_items *items = &message->items;
     struct kvs_message_page_answer *page = &message->page_answer;
+    struct kvs_repl_item last;
     switch ((enum kvs_message_type)message->head.type) {
     case KVS_MESSAGE_BATCH:
         give_batch(p, message);
         break;
     case KVS_MESSAGE_ITEMS: // fewer than were asked for: the sync adopts nothing
         items->item_count = take_out(p->screen, items->items, items->item_count);
-        give(p, message);
+        give(p, message, NULL);
         break;
-    default: // the sync behind the pages finds what is missing
+    default: // the sync behind the pages finds what is missing; empty ones look like the end
+        last = page->items[page->item_count - 1];
         page->item_count = take_out(p->screen, page->items, page->item_count);
-        give(p, message);
+        give(p, message, &last);
         break;
     }
 }
@@ -199,8 +202,8 @@ static void look_at(const struct kvs_repl_message *message, const struct kvs_rep
 }
 
 void kvs_screen_pass(struct kvs_screen *screen, const struct kvs_seen *seen,
-                     struct kvs_slice message, int64_t now_ms,
-                     void (*give_on)(void *ctx, struct kvs_slice message), void *ctx)
+                     struct kvs_slice message, int64_t now_ms, kvs_screen_give_fn *give_on,
+                     void *ctx)
 {
     const struct passing p = {screen, seen, give_on, ctx};
     const struct kvs_repl_item *items = NULL;
@@ -212,7 +215,7 @@ void kvs_screen_pass(struct kvs_screen *screen, const struct kvs_seen *seen,
     if (!err)
         look_at(&decoded, &items, &count);
     if (count_refused(screen, items, count) == 0) {
-        give_on(ctx, message); // malformed ones, too: the core knows what to do with them
+        give_on(ctx, message, NULL); // malformed ones, too: the core knows what to do with them
     } else {
         screen->until_ms = now_ms + SCREEN_MS;
         give_rest(&p, &decoded);

@@ -34,10 +34,12 @@ static inline bool kvs_screen_is_on(const struct kvs_screen *screen, int64_t now
     return now_ms < screen->until_ms;
 }
 
+typedef void kvs_screen_give_fn(void *ctx, struct kvs_slice message,
+                                const struct kvs_repl_item *page_end);
 // Gives on what may be given on: the message as it is, one or several in its place, or none.
-// `seen` is the core's. Slices are valid during the call.
+// `seen` is the core's. `page_end` is the last item of a bootstrap's page from which some have been
+// taken out (kvs_repl_event), else NULL. All is valid during the call.
 void kvs_screen_pass(struct kvs_screen *screen, const struct kvs_seen *seen,
-                     struct kvs_slice message, int64_t now_ms,
-                     void (*give)(void *ctx, struct kvs_slice message), void *ctx);
+                     struct kvs_slice message, int64_t now_ms, kvs_screen_give_fn *give, void *ctx);
 
 #endif
