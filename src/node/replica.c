@@ -296,6 +296,8 @@ static void note_refused(struct kvs_replica *r, const struct kvs_replica_op *op)
 {
     if (op->type == KVS_OP_APPLY && kvs_screen_is_for_good(op->commit.err))
         kvs_screen_begin(&r->screen, op->refused, kvs_clock_mono_ms(r->node->options.clock));
+    else if (op->type == KVS_OP_DUE && op->refused)
+        kvs_screen_waits(&r->screen, op->refused);
 }
 
 static void handle(struct kvs_replica *r, struct kvs_replica_event *event)

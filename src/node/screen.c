@@ -55,11 +55,10 @@ void kvs_screen_begin(struct kvs_screen *screen, const struct kvs_repl_item *ite
         screen->refused[screen->refused_count++ % KVS_SCREEN_REFUSED_MAX] = item->version.uuid;
 }
 
-static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item)
+static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item, const char *what)
 {
     struct kvs_node *node = screen->node;
     const struct kvs_version *version = &item->version;
-    kvs_metrics_add(node->options.metrics, KVS_METRIC_SET_ASIDE, 1);
     if (is_among(screen->told, KVS_SCREEN_TOLD_MAX, screen->told_count, &version->uuid))
         return;
     screen->told[screen->told_count++ % KVS_SCREEN_TOLD_MAX] = version->uuid;
@@ -70,12 +69,17 @@ static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item)
     struct kvs_slice key = KVS_SLICE_EMPTY;
     if (!kvs_tagged_key(item->key, &key))
         key = KVS_SLICE_EMPTY; // nor is it fit for the log
-    kvs_log(node->options.log, KVS_LOG_ERROR,
-            "a peer's version cannot be stored here and was left out: write its key anew, or "
-            "update this node",
-            KVS_F_SLICE("key", key), KVS_F_SLICE("uuid", kvs_slice(uuid, sizeof(uuid))),
+    kvs_log(node->options.log, KVS_LOG_ERROR, what, KVS_F_SLICE("key", key),
+            KVS_F_SLICE("uuid", kvs_slice(uuid, sizeof(uuid))),
             KVS_F_SLICE("writer", kvs_slice(writer, sizeof(writer))),
             KVS_F_INT("timestamp", version->timestamp));
+}
+
+void kvs_screen_waits(struct kvs_screen *screen, const struct kvs_repl_item *item)
+{
+    tell(screen, item,
+         "a version that is due cannot be stored over what is damaged here: deletions are kept "
+         "everywhere until it can");
 }
 
 static bool is_refused(const struct kvs_screen *screen, const struct kvs_repl_item *item)
@@ -91,7 +95,10 @@ static size_t count_refused(struct kvs_screen *screen, const struct kvs_repl_ite
     for (size_t i = 0; i < count; i++) {
         if (!is_refused(screen, &items[i]))
             continue;
-        tell(screen, &items[i]);
+        kvs_metrics_add(screen->node->options.metrics, KVS_METRIC_SET_ASIDE, 1);
+        tell(screen, &items[i],
+             "a peer's version cannot be stored here and was left out: write its key anew, or "
+             "update this node");
         refused++;
     }
     return refused;

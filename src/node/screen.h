@@ -26,6 +26,8 @@ struct kvs_screen {
 
 // Is `err` of an APPLY for what it holds, and the same when it comes again?
 bool kvs_screen_is_for_good(int err);
+// A version that waited has been refused so, and waits on: tells of it, once.
+void kvs_screen_waits(struct kvs_screen *screen, const struct kvs_repl_item *item);
 // An APPLY failed so; `item` is the one that was refused, NULL: it was not sane.
 void kvs_screen_begin(struct kvs_screen *screen, const struct kvs_repl_item *item, int64_t now_ms);
 
