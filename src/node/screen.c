@@ -46,13 +46,21 @@ static bool is_among(const struct kvs_uuid *list, size_t max, size_t count,
     return false;
 }
 
+// What was refused for the node's own sake may do by now.
+static void forget_refused(struct kvs_screen *screen, int64_t now_ms)
+{
+    if (now_ms >= screen->refused_until_ms)
+        screen->refused_count = 0;
+}
+
 void kvs_screen_begin(struct kvs_screen *screen, const struct kvs_repl_item *item, int64_t now_ms)
 {
-    if (!kvs_screen_is_on(screen, now_ms))
-        screen->refused_count = 0; // what was refused for the node's own sake may do by now
+    forget_refused(screen, now_ms);
     screen->until_ms = now_ms + SCREEN_MS;
-    if (item)
-        screen->refused[screen->refused_count++ % KVS_SCREEN_REFUSED_MAX] = item->version.uuid;
+    if (!item)
+        return;
+    screen->refused_until_ms = screen->until_ms;
+    screen->refused[screen->refused_count++ % KVS_SCREEN_REFUSED_MAX] = item->version.uuid;
 }
 
 static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item, const char *what)
@@ -217,6 +225,7 @@ void kvs_screen_pass(struct kvs_screen *screen, const struct kvs_seen *seen,
     size_t count = 0;
     struct kvs_repl_message decoded;
     struct kvs_arena arena;
+    forget_refused(screen, now_ms);
     kvs_arena_init(&arena, MESSAGE_ARENA_MAX);
     int err = kvs_repl_message_decode(message, &arena, &decoded);
     if (!err)

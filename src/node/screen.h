@@ -17,7 +17,8 @@ enum { KVS_SCREEN_REFUSED_MAX = 64, KVS_SCREEN_TOLD_MAX = 64 };
 
 struct kvs_screen {
     struct kvs_node *node;
-    int64_t until_ms; // monotonic
+    int64_t until_ms;         // monotonic
+    int64_t refused_until_ms; // then they are tried again, seen meanwhile or not
     // Sane ones that this node refused all the same, and those that have been told of; the oldest
     // make room.
     struct kvs_uuid refused[KVS_SCREEN_REFUSED_MAX], told[KVS_SCREEN_TOLD_MAX];

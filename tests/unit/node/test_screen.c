@@ -167,10 +167,16 @@ static void what_this_node_refused_is_left_out_for_a_while(void **state)
     assert_true(kvs_screen_is_on(&screen, 1000));
     kvs_screen_pass(&screen, &nothing, kvs_buf_slice(&given.bytes), 1000, note, &given);
     assert_string_equal(given.text, "1 ");
+    // It comes again and again; that does not keep it from being tried.
+    kvs_screen_pass(&screen, &nothing, kvs_buf_slice(&given.bytes), 31000, note, &given);
+    assert_string_equal(given.text, "1 1 ");
+    assert_true(kvs_screen_is_on(&screen, 61000));
+    kvs_screen_pass(&screen, &nothing, kvs_buf_slice(&given.bytes), 61000, note, &given);
+    assert_string_equal(given.text, "1 1 12 ");
     assert_false(kvs_screen_is_on(&screen, 1000000));
     kvs_screen_begin(&screen, NULL, 1000000);
     kvs_screen_pass(&screen, &nothing, kvs_buf_slice(&given.bytes), 1000000, note, &given);
-    assert_string_equal(given.text, "1 12 ");
+    assert_string_equal(given.text, "1 1 12 12 ");
     kvs_buf_done(&given.bytes);
 }
 
