@@ -255,8 +255,9 @@ enum kvs_client_code kvs_compare_list(struct kvs_client *client,
         for (size_t j = 0; good && j < answer->entries.count; j++)
             good = kvs_compare_entries_add(ret_entries, answer->entries.list[j].key,
                                            &answer->entries.list[j]);
-        if (good && answer->next_key)
-            good = (*ret_next = strdup(answer->next_key)) != NULL;
+        if (good && answer->next_key) // it must lead on, or there would be no end
+            good = !questions[first + i].key && strcmp(answer->next_key, start_key) > 0 &&
+                   (*ret_next = strdup(answer->next_key)) != NULL;
     }
     if (code == KVS_CLIENT_OK) {
         kvs_compare_answers_done(&answers);

@@ -454,6 +454,28 @@ static void note_deferred(struct kvs_ledger *ledger, size_t gone, int64_t next_m
     atomic_store(&ledger->deferred_first_ms, next_ms);
 }
 
+// One that this node's own records refuse stays, and holds up the promises, but nothing else.
+// *ret_left_ms: when the first of those is due.
+static int merge_all_due(struct merging *m, const struct due_list *list, size_t *ret_merged,
+                         int64_t *ret_left_ms)
+{
+    int refusal = 0;
+    *ret_merged = 0;
+    *ret_left_ms = INT64_MAX;
+    for (size_t i = 0; i < list->count; i++) {
+        int err = merge_due_one(m, &list->items[i]);
+        if (err && !kvs_screen_is_for_good(err))
+            return err;
+        *ret_merged += !err;
+        if (!err || refusal)
+            continue;
+        refusal = err;
+        m->op->refused = &list->items[i];
+        *ret_left_ms = list->items[i].version.timestamp;
+    }
+    return refusal;
+}
+
 // *ret_next_ms: when the next one is due that still waits.
 static int merge_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t upto_ms,
                      int64_t *ret_next_ms)
@@ -467,14 +489,19 @@ static int merge_due(struct kvs_group *group, struct kvs_replica_op *op, int64_t
     int err = read_due(group, op, upto_ms, &list, ret_next_ms);
     if (!err)
         err = reserve_effects(op, list.count);
-    for (size_t i = 0; !err && i < list.count; i++)
-        err = merge_due_one(&m, &list.items[i]);
     if (err)
         return err;
+    size_t merged = 0;
+    int64_t left_ms = INT64_MAX;
+    err = merge_all_due(&m, &list, &merged, &left_ms);
+    op->took_deferred = merged + list.damaged_count > 0;
+    if (err && !kvs_screen_is_for_good(err))
+        return err;
+    if (left_ms < *ret_next_ms)
+        *ret_next_ms = left_ms;
     drop_damaged(&m, &list);
-    op->took_deferred = list.count + list.damaged_count > 0;
-    note_deferred(ledger, list.count + list.damaged_count, *ret_next_ms);
-    return 0;
+    note_deferred(ledger, merged + list.damaged_count, *ret_next_ms);
+    return err;
 }
 
 static void put_clock(struct kvs_group *group)

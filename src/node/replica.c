@@ -273,9 +273,10 @@ static void return_lost(struct kvs_replica *r)
     }
 }
 
-static void step_message(void *ctx, struct kvs_slice message)
+static void step_message(void *ctx, struct kvs_slice message, const struct kvs_repl_item *page_end)
 {
-    struct kvs_repl_event event = {.type = KVS_REPL_EVENT_MESSAGE, .message = message};
+    struct kvs_repl_event event = {
+        .type = KVS_REPL_EVENT_MESSAGE, .message = message, .page_end = page_end};
     step(ctx, &event);
 }
 
@@ -284,7 +285,7 @@ static void on_message(struct kvs_replica *r, struct kvs_slice message)
     int64_t now_ms = kvs_clock_mono_ms(r->node->options.clock);
     struct kvs_repl_view view;
     if (!kvs_screen_is_on(&r->screen, now_ms)) {
-        step_message(r, message);
+        step_message(r, message, NULL);
         return;
     }
     kvs_repl_view(r->core, &view);
@@ -295,6 +296,8 @@ static void note_refused(struct kvs_replica *r, const struct kvs_replica_op *op)
 {
     if (op->type == KVS_OP_APPLY && kvs_screen_is_for_good(op->commit.err))
         kvs_screen_begin(&r->screen, op->refused, kvs_clock_mono_ms(r->node->options.clock));
+    else if (op->type == KVS_OP_DUE && op->refused)
+        kvs_screen_waits(&r->screen, op->refused);
 }
 
 static void handle(struct kvs_replica *r, struct kvs_replica_event *event)

@@ -48,7 +48,7 @@ struct kvs_replica_op {
     // Out.
     struct kvs_effect *effects;
     size_t effect_count, effect_capacity;
-    const struct kvs_repl_item *refused; // APPLY: the one that failed, if it was a certain one
+    const struct kvs_repl_item *refused; // APPLY, DUE: the one that failed, if it was a certain one
     bool took_deferred;                  // a group shows what waits as it was before it
     struct kvs_repl_commit commit;
 };

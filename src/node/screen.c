@@ -46,20 +46,27 @@ static bool is_among(const struct kvs_uuid *list, size_t max, size_t count,
     return false;
 }
 
-void kvs_screen_begin(struct kvs_screen *screen, const struct kvs_repl_item *item, int64_t now_ms)
+// What was refused for the node's own sake may do by now.
+static void forget_refused(struct kvs_screen *screen, int64_t now_ms)
 {
-    if (!kvs_screen_is_on(screen, now_ms))
-        screen->refused_count = 0; // what was refused for the node's own sake may do by now
-    screen->until_ms = now_ms + SCREEN_MS;
-    if (item)
-        screen->refused[screen->refused_count++ % KVS_SCREEN_REFUSED_MAX] = item->version.uuid;
+    if (now_ms >= screen->refused_until_ms)
+        screen->refused_count = 0;
 }
 
-static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item)
+void kvs_screen_begin(struct kvs_screen *screen, const struct kvs_repl_item *item, int64_t now_ms)
+{
+    forget_refused(screen, now_ms);
+    screen->until_ms = now_ms + SCREEN_MS;
+    if (!item)
+        return;
+    screen->refused_until_ms = screen->until_ms;
+    screen->refused[screen->refused_count++ % KVS_SCREEN_REFUSED_MAX] = item->version.uuid;
+}
+
+static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item, const char *what)
 {
     struct kvs_node *node = screen->node;
     const struct kvs_version *version = &item->version;
-    kvs_metrics_add(node->options.metrics, KVS_METRIC_SET_ASIDE, 1);
     if (is_among(screen->told, KVS_SCREEN_TOLD_MAX, screen->told_count, &version->uuid))
         return;
     screen->told[screen->told_count++ % KVS_SCREEN_TOLD_MAX] = version->uuid;
@@ -70,12 +77,17 @@ static void tell(struct kvs_screen *screen, const struct kvs_repl_item *item)
     struct kvs_slice key = KVS_SLICE_EMPTY;
     if (!kvs_tagged_key(item->key, &key))
         key = KVS_SLICE_EMPTY; // nor is it fit for the log
-    kvs_log(node->options.log, KVS_LOG_ERROR,
-            "a peer's version cannot be stored here and was left out: write its key anew, or "
-            "update this node",
-            KVS_F_SLICE("key", key), KVS_F_SLICE("uuid", kvs_slice(uuid, sizeof(uuid))),
+    kvs_log(node->options.log, KVS_LOG_ERROR, what, KVS_F_SLICE("key", key),
+            KVS_F_SLICE("uuid", kvs_slice(uuid, sizeof(uuid))),
             KVS_F_SLICE("writer", kvs_slice(writer, sizeof(writer))),
             KVS_F_INT("timestamp", version->timestamp));
+}
+
+void kvs_screen_waits(struct kvs_screen *screen, const struct kvs_repl_item *item)
+{
+    tell(screen, item,
+         "a version that is due cannot be stored over what is damaged here: deletions are kept "
+         "everywhere until it can");
 }
 
 static bool is_refused(const struct kvs_screen *screen, const struct kvs_repl_item *item)
@@ -91,7 +103,10 @@ static size_t count_refused(struct kvs_screen *screen, const struct kvs_repl_ite
     for (size_t i = 0; i < count; i++) {
         if (!is_refused(screen, &items[i]))
             continue;
-        tell(screen, &items[i]);
+        kvs_metrics_add(screen->node->options.metrics, KVS_METRIC_SET_ASIDE, 1);
+        tell(screen, &items[i],
+             "a peer's version cannot be stored here and was left out: write its key anew, or "
+             "update this node");
         refused++;
     }
     return refused;
@@ -102,16 +117,17 @@ static size_t count_refused(struct kvs_screen *screen, const struct kvs_repl_ite
 struct passing {
     struct kvs_screen *screen;
     const struct kvs_seen *seen;
-    void (*give)(void *ctx, struct kvs_slice message);
+    kvs_screen_give_fn *give;
     void *ctx;
 };
 
-static void give(const struct passing *p, const struct kvs_repl_message *message)
+static void give(const struct passing *p, const struct kvs_repl_message *message,
+                 const struct kvs_repl_item *page_end)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(KVS_MESSAGE_SIZE_MAX);
     kvs_repl_message_encode(message, &bytes);
     if (!bytes.err) // else it is lost
-        p->give(p->ctx, kvs_buf_slice(&bytes));
+        p->give(p->ctx, kvs_buf_slice(&bytes), page_end);
 }
 
 static size_t take_out(const struct kvs_screen *screen, struct kvs_repl_item *items, size_t count)
@@ -136,7 +152,7 @@ static void give_piece(const struct passing *p, const struct kvs_repl_message *w
     bool news = kvs_seen_reach(p->seen, &run->node, run->life, run->from) < run->to;
     bool acknowledged = !batch->pulled && to == batch->item_count;
     if (news || acknowledged)
-        give(p, &piece);
+        give(p, &piece, NULL);
 }
 
 // A run has one version a dot. One that has not cannot be cut, and counts as lost.
@@ -160,17 +176,19 @@ static void give_rest(const struct passing *p, struct kvs_repl_message *message)
 {
     struct kvs_message_items *items = &message->items;
     struct kvs_message_page_answer *page = &message->page_answer;
+    struct kvs_repl_item last;
     switch ((enum kvs_message_type)message->head.type) {
     case KVS_MESSAGE_BATCH:
         give_batch(p, message);
         break;
     case KVS_MESSAGE_ITEMS: // fewer than were asked for: the sync adopts nothing
         items->item_count = take_out(p->screen, items->items, items->item_count);
-        give(p, message);
+        give(p, message, NULL);
         break;
-    default: // the sync behind the pages finds what is missing
+    default: // the sync behind the pages finds what is missing; empty ones look like the end
+        last = page->items[page->item_count - 1];
         page->item_count = take_out(p->screen, page->items, page->item_count);
-        give(p, message);
+        give(p, message, &last);
         break;
     }
 }
@@ -199,20 +217,21 @@ static void look_at(const struct kvs_repl_message *message, const struct kvs_rep
 }
 
 void kvs_screen_pass(struct kvs_screen *screen, const struct kvs_seen *seen,
-                     struct kvs_slice message, int64_t now_ms,
-                     void (*give_on)(void *ctx, struct kvs_slice message), void *ctx)
+                     struct kvs_slice message, int64_t now_ms, kvs_screen_give_fn *give_on,
+                     void *ctx)
 {
     const struct passing p = {screen, seen, give_on, ctx};
     const struct kvs_repl_item *items = NULL;
     size_t count = 0;
     struct kvs_repl_message decoded;
     struct kvs_arena arena;
+    forget_refused(screen, now_ms);
     kvs_arena_init(&arena, MESSAGE_ARENA_MAX);
     int err = kvs_repl_message_decode(message, &arena, &decoded);
     if (!err)
         look_at(&decoded, &items, &count);
     if (count_refused(screen, items, count) == 0) {
-        give_on(ctx, message); // malformed ones, too: the core knows what to do with them
+        give_on(ctx, message, NULL); // malformed ones, too: the core knows what to do with them
     } else {
         screen->until_ms = now_ms + SCREEN_MS;
         give_rest(&p, &decoded);

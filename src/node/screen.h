@@ -17,7 +17,8 @@ enum { KVS_SCREEN_REFUSED_MAX = 64, KVS_SCREEN_TOLD_MAX = 64 };
 
 struct kvs_screen {
     struct kvs_node *node;
-    int64_t until_ms; // monotonic
+    int64_t until_ms;         // monotonic
+    int64_t refused_until_ms; // then they are tried again, seen meanwhile or not
     // Sane ones that this node refused all the same, and those that have been told of; the oldest
     // make room.
     struct kvs_uuid refused[KVS_SCREEN_REFUSED_MAX], told[KVS_SCREEN_TOLD_MAX];
@@ -26,6 +27,8 @@ struct kvs_screen {
 
 // Is `err` of an APPLY for what it holds, and the same when it comes again?
 bool kvs_screen_is_for_good(int err);
+// A version that waited has been refused so, and waits on: tells of it, once.
+void kvs_screen_waits(struct kvs_screen *screen, const struct kvs_repl_item *item);
 // An APPLY failed so; `item` is the one that was refused, NULL: it was not sane.
 void kvs_screen_begin(struct kvs_screen *screen, const struct kvs_repl_item *item, int64_t now_ms);
 
@@ -34,10 +37,12 @@ static inline bool kvs_screen_is_on(const struct kvs_screen *screen, int64_t now
     return now_ms < screen->until_ms;
 }
 
+typedef void kvs_screen_give_fn(void *ctx, struct kvs_slice message,
+                                const struct kvs_repl_item *page_end);
 // Gives on what may be given on: the message as it is, one or several in its place, or none.
-// `seen` is the core's. Slices are valid during the call.
+// `seen` is the core's. `page_end` is the last item of a bootstrap's page from which some have been
+// taken out (kvs_repl_event), else NULL. All is valid during the call.
 void kvs_screen_pass(struct kvs_screen *screen, const struct kvs_seen *seen,
-                     struct kvs_slice message, int64_t now_ms,
-                     void (*give)(void *ctx, struct kvs_slice message), void *ctx);
+                     struct kvs_slice message, int64_t now_ms, kvs_screen_give_fn *give, void *ctx);
 
 #endif

@@ -187,20 +187,22 @@ void boot_on_page(struct kvs_repl *r, struct member *from,
         kvs_uuid_cmp(&from->node, &boot->source) != 0)
         return;
     boot_answered(r, from);
-    if (body->item_count == 0) {
+    const struct kvs_repl_item *last = body->end;
+    if (!last && body->item_count > 0)
+        last = &body->items[body->item_count - 1];
+    if (!last) {
         boot->asking = false;
         next_family(r);
         return;
     }
-    const struct kvs_repl_item *last = &body->items[body->item_count - 1];
     struct token *token = repl_token(r, TOKEN_PAGE_APPLY, from);
     if (!token)
         return;
     token->session = body->session;
     boot->deadline_ms = r->now_ms + 4 * REPLY_TIMEOUT_MS;
-    boot->before_ms = last->version.timestamp;
-    boot->before_key_size = (uint16_t)last->key.size;
-    memcpy(boot->before_key, last->key.data, last->key.size);
+    boot->page_ms = last->version.timestamp;
+    boot->page_key_size = (uint16_t)last->key.size;
+    memcpy(boot->page_key, last->key.data, last->key.size);
     boot->page_done = body->done;
     apply_items(r, token, body->items, body->item_count, NULL, 0);
 }
@@ -213,10 +215,13 @@ void boot_on_applied(struct kvs_repl *r, const struct token *token,
     if (boot->phase != BOOT_PAGES || token->session != boot->session)
         return;
     boot->asking = false;
-    if (commit->err) {
-        boot->phase = BOOT_SEEKING;
+    if (commit->err) { // the same page again: what it holds must not be passed over
+        boot->next_ms = r->now_ms + r->options.status_interval_ms;
         return;
     }
+    boot->before_ms = boot->page_ms;
+    boot->before_key_size = boot->page_key_size;
+    memcpy(boot->before_key, boot->page_key, boot->page_key_size);
     boot->next_ms = r->now_ms + boot_pause_ms(r, r->options.fetch_delay_ms);
     if (r->now_ms - boot->saved_ms >= SAVE_INTERVAL_MS) { // a restart reads the rest again
         boot->saved_ms = r->now_ms;

@@ -211,6 +211,8 @@ struct kvs_message_page_answer {
     bool done;
     struct kvs_repl_item *items; // newest first
     size_t item_count;
+    // Never on the wire: the last item it came with, when some have been taken out since; or NULL.
+    const struct kvs_repl_item *end;
 };
 
 struct kvs_repl_message {

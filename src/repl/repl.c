@@ -333,12 +333,15 @@ static void on_peer_message(struct kvs_repl *r, struct member *from,
     }
 }
 
-static void on_message(struct kvs_repl *r, struct kvs_slice bytes)
+static void on_message(struct kvs_repl *r, struct kvs_slice bytes,
+                       const struct kvs_repl_item *page_end)
 {
     struct kvs_repl_message message;
     int err = kvs_repl_message_decode(bytes, &r->out->arena, &message);
     if (err || r->left)
         return; // malformed, or of another release: as if it had been lost
+    if (message.head.type == KVS_MESSAGE_PAGE_ANSWER)
+        message.page_answer.end = page_end;
     const struct kvs_message_head *head = &message.head;
     if (kvs_uuid_cmp(&head->sender, &r->self.node) == 0)
         return;
@@ -541,7 +544,7 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
     case KVS_REPL_EVENT_TICK:
         break;
     case KVS_REPL_EVENT_MESSAGE:
-        on_message(r, event->message);
+        on_message(r, event->message, event->page_end);
         break;
     case KVS_REPL_EVENT_COMMIT:
         on_commit(r, &event->commit);

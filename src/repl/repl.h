@@ -135,6 +135,8 @@ struct kvs_repl_event {
         struct kvs_slice address;
         struct kvs_repl_damaged damaged;
     };
+    // MESSAGE: items of a bootstrap's page have been taken out; this was its last one. NULL: none.
+    const struct kvs_repl_item *page_end;
 };
 
 // ---- Actions. Everything they point to is valid until the next step.

@@ -187,6 +187,10 @@ struct boot {
     int64_t before_ms;
     char before_key[KVS_REPL_KEY_MAX];
     uint16_t before_key_size;
+    // Where the page under way ends: from there on, when it has been applied.
+    int64_t page_ms;
+    char page_key[KVS_REPL_KEY_MAX];
+    uint16_t page_key_size;
     int64_t next_ms; // ask then
     int64_t deadline_ms;
     bool asking;

@@ -13,6 +13,7 @@ import pytest
 
 import kvsnode
 from kvsaccounts import make_user, start_with_accounts
+from kvsfake import FakeNode
 from test_data_api import assert_problem
 from test_receipts import LONG, make_cluster, put
 
@@ -256,6 +257,24 @@ def test_pages_of_listings(make_node):
     expected = {i: ("!>" if i % 6 == 0 else "< " if i % 2 == 0 else "> ") for i in range(7500)
                 if i % 2 == 0 or i % 3 == 0}
     assert lines == [f"{mark} k{i:05}" for i, mark in sorted(expected.items())]
+
+
+class Circle(FakeNode):
+    """Of a cluster of its own; its pages lead nowhere."""
+    def route_post(self, call, path, _, body):
+        assert path == "/kv_compare"
+        lists = [range.get("list") for range in json.loads(body)["ranges"]]
+        page = {"versions": [], "next_key": "a"}
+        call.answer(200, {"digest": str(id(self)), "answers": [page if one else {"hash": "x"} for one in lists]})
+
+
+def test_pages_that_lead_nowhere_end(make_node):
+    """A node that lies must not keep anybody for ever."""
+    with Circle() as one, Circle() as two:
+        home = make_node(start=False).home
+        run = subprocess.run([kvsnode.binary(), "diff", one.url, two.url], stdin=subprocess.DEVNULL, timeout=60,
+                             capture_output=True, check=False, env=kvsnode.clean_environment(home), text=True)
+    assert run.returncode == 1 and run.stdout == "" and "none of KVS" in run.stderr, run.stderr
 
 
 # ---- Who may compare

@@ -40,6 +40,38 @@ static void a_deferred_version_that_cannot_be_merged_stays(void **state)
     assert_digest_is_true(f);
 }
 
+// An entry under the key that says nothing at all, in front of all others.
+static void block_key(struct fixture *f, const char *key)
+{
+    struct kvs_prefix prefix;
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
+    kvs_prefix_set(&prefix, kvs_slice_from_str(key));
+    kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_prefix_slice(&prefix), KVS_SLICE("damaged"));
+    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+}
+
+static void a_deferred_version_that_is_refused_stays_alone(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
+    struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
+                                    item_at(ahead_ms + 1, 2, "\x02k2", "2"),
+                                    item_at(ahead_ms + 9, 3, "\x02k3", "3")};
+    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    block_key(f, "k1");
+    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), KVS_ERR_CORRUPT);
+    assert_value(f, "k2", "2");
+    assert_int_equal(get_error(f, "k3"), KVS_ERR_NOT_FOUND);
+    assert_int_equal(f->node->ledger->deferred_count, 2);
+    assert_int_equal(f->node->ledger->deferred_first_ms, ahead_ms);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), KVS_ERR_CORRUPT);
+    assert_int_equal(f->node->ledger->deferred_count, 2);
+    assert_int_equal(run_op(f, due_op(ahead_ms + 9)), KVS_ERR_CORRUPT);
+    assert_value(f, "k3", "3");
+    assert_int_equal(f->node->ledger->deferred_count, 1);
+}
+
 // Many megabytes come due at once: in several operations, and no promise runs ahead of them.
 static void much_that_is_due_is_merged_bit_by_bit(void **state)
 {
@@ -372,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_version_deferred_in_the_group_of_a_due_is_not_forgotten),
         TEST(a_deferred_version_that_cannot_be_merged_stays),
+        TEST(a_deferred_version_that_is_refused_stays_alone),
         TEST(much_that_is_due_is_merged_bit_by_bit),
         TEST(what_waits_is_counted),
         TEST(a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere),

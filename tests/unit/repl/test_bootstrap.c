@@ -4,6 +4,7 @@
 // says, commits no time at all.
 #include "tests/unit/test.h"
 
+#include "repl/message.h"
 #include "repl/repl.h"
 
 enum {
@@ -25,6 +26,7 @@ struct question {
     int64_t asked_ms;
     int64_t answered_ms;
     uint32_t size_max;
+    int64_t before_ms;
 };
 
 struct world {
@@ -34,6 +36,8 @@ struct world {
     size_t pages;     // of users' data, before the last one
     bool more;        // READ_LOG: the log has more than was read
     uint32_t own_count;
+    bool refuses;  // the joining one: what it applies fails
+    bool screened; // … and is taken out of pages
     // What the peer was asked to read for the other, in order; and what it pushed, when.
     struct question asked[ASKED_MAX];
     size_t asked_count;
@@ -102,8 +106,8 @@ static void begin_read(struct world *w, const struct kvs_repl_action *action)
     static struct kvs_slice slices[64];
     assert_false(w->is_reading);
     assert_in_range(w->asked_count, 0, ASKED_MAX - 1);
-    w->asked[w->asked_count++] =
-        (struct question){action->type, w->now_ms, 0, action->read_page.size_max};
+    w->asked[w->asked_count++] = (struct question){
+        action->type, w->now_ms, 0, action->read_page.size_max, action->read_page.before_ms};
     w->reading = *action;
     if (action->type == KVS_REPL_ACTION_READ_KEYS) { // the action is gone with the step
         for (size_t i = 0; i < action->read_keys.key_count; i++) {
@@ -153,7 +157,7 @@ static void compare(struct world *w, struct host *host, const struct kvs_repl_ac
     }
     if (host == &w->peer) {
         assert_in_range(w->asked_count, 0, ASKED_MAX - 1);
-        w->asked[w->asked_count++] = (struct question){action->type, w->now_ms, w->now_ms, 0};
+        w->asked[w->asked_count++] = (struct question){action->type, w->now_ms, w->now_ms, 0, 0};
         if (w->listed == 0)
             answers[0].kind = KVS_COMPARED_EQUAL;
     }
@@ -169,8 +173,29 @@ static void commit(struct world *w, struct host *host, uint64_t token)
     event.commit.token = token;
     event.commit.root.count = host == &w->peer;
     event.commit.own_count = host == &w->peer ? w->own_count : 0;
+    event.commit.err = host == &w->joining && w->refuses ? KVS_ERR_CORRUPT : 0;
     event.commit.deferred_count = host == &w->joining; // these roots are nothing to conclude from
     step(w, host, &event);
+}
+
+// Without the items of a page, where the test says so, as a host gives it that cannot store them.
+static void give(struct world *w, struct host *host, struct kvs_repl_event *event)
+{
+    struct kvs_repl_message message;
+    struct kvs_arena arena;
+    struct kvs_buf bytes = KVS_BUF_INIT(MIB);
+    kvs_arena_init(&arena, MIB);
+    assert_int_equal(kvs_repl_message_decode(event->message, &arena, &message), 0);
+    if (w->screened && message.head.type == KVS_MESSAGE_PAGE_ANSWER &&
+        message.page_answer.item_count > 0) {
+        event->page_end = &message.page_answer.items[message.page_answer.item_count - 1];
+        message.page_answer.item_count = 0;
+        kvs_repl_message_encode(&message, &bytes);
+        event->message = kvs_buf_slice(&bytes);
+    }
+    step(w, host, event);
+    kvs_buf_done(&bytes);
+    kvs_arena_done(&arena);
 }
 
 static void perform(struct world *w, struct host *host, const struct kvs_repl_action *action)
@@ -182,7 +207,7 @@ static void perform(struct world *w, struct host *host, const struct kvs_repl_ac
             break;
         assert_true(kvs_slice_eq(action->send.address, other(w, host)->address));
         event.message = action->send.bytes;
-        step(w, other(w, host), &event);
+        give(w, other(w, host), &event);
         break;
     case KVS_REPL_ACTION_APPLY:
         commit(w, host, action->apply.token);
@@ -393,6 +418,38 @@ static void without_throttling_there_is_no_pause_and_pages_are_large(void **stat
     end(&w);
 }
 
+static void a_page_that_was_not_applied_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 3, .refuses = true};
+    begin(&w, true);
+    run_for(&w, 5000);
+    assert_true(is_syncing(&w));
+    assert_in_range(w.asked_count, 4, 10); // with a pause
+    for (size_t i = 2; i < w.asked_count; i++)
+        assert_int_equal(w.asked[i].before_ms, w.asked[1].before_ms);
+    w.refuses = false;
+    run_for(&w, 5000);
+    assert_false(is_bootstrapping(&w));
+    end(&w);
+}
+
+// A page that is empty because all in it has been taken out is not the last one.
+static void pages_go_on_behind_one_that_was_emptied(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 4, .screened = true};
+    begin(&w, true);
+    run_for(&w, 5000);
+    assert_false(is_bootstrapping(&w));
+    size_t pages = 0;
+    for (; pages < w.asked_count && w.asked[pages].type == KVS_REPL_ACTION_READ_PAGE; pages++)
+        if (pages > 1)
+            assert_true(w.asked[pages].before_ms < w.asked[pages - 1].before_ms);
+    assert_int_equal(pages, 1 + 5);
+    end(&w);
+}
+
 // ---- The digest sync behind them
 
 static void the_comparison_behind_the_pages_pauses_too(void **state)
@@ -501,6 +558,8 @@ int main(void)
         cmocka_unit_test(however_slow_a_peer_is_the_bootstrap_goes_on),
         cmocka_unit_test(a_peer_that_goes_away_is_read_to_the_end_when_it_is_back),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
+        cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
+        cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
         cmocka_unit_test(the_comparison_behind_the_pages_pauses_too),
         cmocka_unit_test(without_throttling_the_comparison_does_not_pause),
         cmocka_unit_test(writes_gather_while_pages_are_read),
