@@ -22,6 +22,17 @@ DEADLINE_S = 30 * int(os.environ.get("KVS_TEST_PATIENCE", 1))
 PORTS = range(20000, 32000)  # below the ephemeral ones: no client takes a stopped node's port
 
 
+def _unignore_signals():
+    """Programs keep ignoring what was ignored when they were started, and the tests send these signals: so here nothing
+    is, even where the tests were started by nohup or in a script's background. Handlers are not inherited."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+_unignore_signals()
+
+
 def binary():
     """The kvs under test: $KVS_BINARY, else the build folder's."""
     path = pathlib.Path(os.environ.get("KVS_BINARY", ROOT / "build" / "kvs")).resolve()
