@@ -212,7 +212,7 @@ static int compare(const void *left, const void *right, void *context)
 
 static void sort(struct batch *batch, struct family *family)
 {
-    if (family->sorted || family->ordered)
+    if (family->count == 0 || family->sorted || family->ordered)
         return;
     for (uint32_t i = 0; i < family->count; i++)
         family->ops[i].head = head_of(batch, &family->ops[i], family->common_size);
