@@ -151,7 +151,8 @@ static void a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere(void 
     spoil_deferred(f, ahead_ms + 9, &items[2].version.uuid);
     spoil_deferred(f, 0, NULL); // not even its time is known
     fixture_restart(f);
-    assert_int_equal(f->node->ledger->deferred_count, 4);
+    // The one without a time is due at once: the node may have left it out by itself already.
+    assert_in_range(f->node->ledger->deferred_count, 3, 4);
     struct kvs_replica_op *ops[] = {due_op(ahead_ms + 1), promise_op()};
     run_group(f, ops, 2);
     assert_int_equal(ops[0]->write.err, 0);
