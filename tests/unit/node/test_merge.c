@@ -331,8 +331,10 @@ static void a_life_that_is_full_takes_no_more(void **state)
         assert_int_equal(kvs_dot_life(f->node->state.writer_seq), life);
     }
     fixture_restart(f);
-    put(f, "c", "1");
+    first = make_write(KVS_WRITE_PUT, "c", "1");
+    stall_with(f, &stall, &first);
     assert_int_equal(kvs_dot_count(f->node->state.writer_seq), 1);
+    let_go(&stall, 1);
 }
 
 static void a_write_behind_the_leave_is_refused(void **state)
