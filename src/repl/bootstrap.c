@@ -6,7 +6,7 @@
 //   SEEKING (nobody yet) -> PAGES (mode syncing) -> SYNC (open; reads the rest) -> DONE
 //
 // When all who have data are away it opens with what it has, and is not done before it has the
-// rest.
+// rest. A node that has taken clients' writes never turns them away again: it goes straight to SYNC.
 //
 // It must not be in the way of its peers' clients (docs/decisions/0061). Between two questions, the
 // digest sync's too, it pauses as configured, and longer where answering took the peer long: it is
@@ -98,7 +98,10 @@ static void seek(struct kvs_repl *r)
 {
     bool hope = false;
     struct member *source = find_source(r, &hope);
-    if (source) {
+    if (source && r->own_count > 0) {
+        // Clients are being served: they go on, and the rest comes by comparing.
+        enter(r, BOOT_SYNC);
+    } else if (source) {
         bool resumed = r->boot.before_ms != 0;
         if (!resumed) {
             r->boot.family = KVS_REPL_TAG_SYSTEM;

@@ -408,6 +408,8 @@ static void perform_notice(struct node *node, const struct kvs_repl_action *acti
                   action->notice.fetched, action->notice.offered, action->notice.dropped);
     else
         sim_trace(sim, node, "notice: %s", kvs_repl_notice_name(kind));
+    if (kind == KVS_REPL_NOTICE_SYNCING && node->disk.own_count > 0)
+        sim_fail(sim, "n%d stops serving clients whose writes it took", node->index);
     sim->returns += kind == KVS_REPL_NOTICE_RETURNED;
     sim->joins += kind == KVS_REPL_NOTICE_JOINED;
     if (kind == KVS_REPL_NOTICE_DIVERGED) {

@@ -32,12 +32,14 @@ struct question {
 struct world {
     struct host peer, joining;
     int64_t now_ms;
-    int64_t serve_ms; // a read of the peer's takes so long
-    size_t pages;     // of users' data, before the last one
-    bool more;        // READ_LOG: the log has more than was read
-    uint32_t own_count;
-    bool refuses;  // the joining one: what it applies fails
-    bool screened; // … and is taken out of pages
+    int64_t serve_ms;        // a read of the peer's takes so long
+    size_t pages;            // of users' data, before the last one
+    bool more;               // READ_LOG: the log has more than was read
+    uint32_t own_count;      // writes of the peer's clients
+    uint32_t joining_count;  // … and of the other one's
+    bool refuses;            // the joining one: what it applies fails
+    bool screened;           // … and is taken out of pages
+    bool writes_when_joined; // its clients do, once
     // What the peer was asked to read for the other, in order; and what it pushed, when.
     struct question asked[ASKED_MAX];
     size_t asked_count;
@@ -172,7 +174,7 @@ static void commit(struct world *w, struct host *host, uint64_t token)
     struct kvs_repl_event event = {.type = KVS_REPL_EVENT_COMMIT};
     event.commit.token = token;
     event.commit.root.count = host == &w->peer;
-    event.commit.own_count = host == &w->peer ? w->own_count : 0;
+    event.commit.own_count = host == &w->peer ? w->own_count : w->joining_count;
     event.commit.err = host == &w->joining && w->refuses ? KVS_ERR_CORRUPT : 0;
     event.commit.deferred_count = host == &w->joining; // these roots are nothing to conclude from
     step(w, host, &event);
@@ -230,6 +232,14 @@ static void perform(struct world *w, struct host *host, const struct kvs_repl_ac
         break;
     case KVS_REPL_ACTION_COMPARE:
         compare(w, host, action);
+        break;
+    case KVS_REPL_ACTION_NOTICE:
+        if (w->writes_when_joined && host == &w->joining &&
+            action->notice.kind == KVS_REPL_NOTICE_JOINED) {
+            w->writes_when_joined = false;
+            w->joining_count = 1;
+            commit(w, host, 0);
+        }
         break;
     default:
         break;
@@ -403,6 +413,44 @@ static void a_peer_that_goes_away_is_read_to_the_end_when_it_is_back(void **stat
     end(&w);
 }
 
+// Nobody was there, so it opened. Whoever writes to it then is not refused when somebody comes, not
+// even by a write between the meeting and the first page.
+static void a_node_that_took_writes_goes_on_taking_them(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30, .listed = 12, .cut = true, .writes_when_joined = true};
+    begin(&w, true);
+    assert_true(is_syncing(&w));
+    run_for(&w, 11000);
+    assert_false(is_syncing(&w));
+    assert_false(is_bootstrapping(&w));
+    w.cut = false;
+    for (int i = 0; i < 20000; i++) {
+        run_for(&w, 1);
+        assert_false(is_syncing(&w));
+    }
+    assert_int_equal(w.joining_count, 1);
+    assert_false(is_bootstrapping(&w));
+    assert_int_equal(w.listed, 0);
+    for (size_t i = 0; i < w.asked_count; i++)
+        assert_int_not_equal(w.asked[i].type, KVS_REPL_ACTION_READ_PAGE);
+    end(&w);
+}
+
+static void a_node_without_writes_reads_pages_however_late_somebody_comes(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30, .cut = true};
+    begin(&w, true);
+    run_for(&w, 11000);
+    assert_false(is_syncing(&w));
+    w.cut = false;
+    for (int i = 0; i < 20000 && !is_syncing(&w); i++)
+        run_for(&w, 1);
+    assert_true(is_syncing(&w));
+    end(&w);
+}
+
 static void without_throttling_there_is_no_pause_and_pages_are_large(void **state)
 {
     (void)state;
@@ -557,6 +605,8 @@ int main(void)
         cmocka_unit_test(a_peer_at_work_is_left_alone_for_nine_times_as_long),
         cmocka_unit_test(however_slow_a_peer_is_the_bootstrap_goes_on),
         cmocka_unit_test(a_peer_that_goes_away_is_read_to_the_end_when_it_is_back),
+        cmocka_unit_test(a_node_that_took_writes_goes_on_taking_them),
+        cmocka_unit_test(a_node_without_writes_reads_pages_however_late_somebody_comes),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
