@@ -20,6 +20,7 @@ enum {
     MESSAGES_BYTES_MAX = 256 << 20, // waiting; a single value may be 64 MiB
     BATCH_SIZE_MAX = 1 << 20,
     DAMAGE_RETRY_MS = 5000,
+    PAUSE_PATIENCE_MS = 3000,
     STATE_SIZE_MAX = 16 << 20,
 };
 
@@ -31,7 +32,7 @@ void kvs_replica_push_locked(struct kvs_replica *r, struct kvs_replica_event *ev
     *r->last = event;
     r->last = &event->next;
     r->tail = event;
-    (void)pthread_cond_signal(&r->wake);
+    (void)pthread_cond_broadcast(&r->wake);
 }
 
 static void push(struct kvs_replica *r, struct kvs_replica_event *event)
@@ -62,7 +63,7 @@ void kvs_replica_committed(struct kvs_replica *r, const struct kvs_repl_commit *
     } else { // it is told when nothing else waits, unless a later one comes first
         r->has_late = true;
         r->late = *commit;
-        (void)pthread_cond_signal(&r->wake);
+        (void)pthread_cond_broadcast(&r->wake);
     }
     (void)pthread_mutex_unlock(&r->lock);
 }
@@ -132,8 +133,16 @@ void kvs_node_set_address(struct kvs_node *node, const char *address)
 
 void kvs_node_pause(struct kvs_node *node)
 {
-    if (node->replica)
-        command(node->replica, KVS_REPLICA_EVENT_PAUSE, NULL);
+    struct kvs_replica *r = node->replica;
+    if (!r)
+        return;
+    command(r, KVS_REPLICA_EVENT_PAUSE, NULL);
+    struct timespec until = kvs_replica_deadline(PAUSE_PATIENCE_MS);
+    int waited = 0;
+    (void)pthread_mutex_lock(&r->lock);
+    while (!r->paused && waited != ETIMEDOUT)
+        waited = pthread_cond_timedwait(&r->wake, &r->lock, &until);
+    (void)pthread_mutex_unlock(&r->lock);
 }
 
 struct timespec kvs_replica_deadline(int64_t delay_ms)
@@ -300,6 +309,14 @@ static void note_refused(struct kvs_replica *r, const struct kvs_replica_op *op)
         kvs_screen_waits(&r->screen, op->refused);
 }
 
+static void note_paused(struct kvs_replica *r)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    r->paused = true;
+    (void)pthread_cond_broadcast(&r->wake);
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
 static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
 {
     struct kvs_repl_event e = {.type = KVS_REPL_EVENT_TICK};
@@ -345,7 +362,8 @@ static void handle(struct kvs_replica *r, struct kvs_replica_event *event)
     step(r, &e);
     if (leave)
         step(r, &leaving);
-    r->paused = r->paused || event->type == KVS_REPLICA_EVENT_PAUSE;
+    if (event->type == KVS_REPLICA_EVENT_PAUSE)
+        note_paused(r);
     free(event);
 }
 

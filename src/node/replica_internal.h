@@ -74,11 +74,11 @@ struct kvs_replica {
     size_t jobs;    // at work; guarded by `lock`
     bool persisted; // of the PERSIST that is waited for; guarded by `lock`
     int persist_err;
+    bool paused; // nothing is sent any more; set by the thread under `lock`
     // The thread's own.
     int64_t next_ms;     // monotonic: a tick is due
     size_t dues;         // DUEs under way
     int64_t due_next_ms; // monotonic: not before, for the last one failed
-    bool paused;         // nothing is sent any more
     struct kvs_member_roll roll;
     struct kvs_screen screen;
     struct kvs_repl_commit told; // the last one

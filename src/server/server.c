@@ -215,10 +215,10 @@ static void on_stop(void *ctx, int signal)
     atomic_store(&server->accepting, false);
     (void)pthread_mutex_lock(&server->up_lock); // a plain mutex that we never lock twice
     server->is_stopping = true;
-    if (server->is_up)
+    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
+    if (server->is_up) // no less than this lock keeps the transport until the peers are told
         kvs_node_pause(server->node);
     (void)pthread_mutex_unlock(&server->up_lock);
-    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
 }
 
 // Nothing acknowledged is lost: the next start replays the log, as after a crash.
