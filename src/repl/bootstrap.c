@@ -6,7 +6,8 @@
 //   SEEKING (nobody yet) -> PAGES (mode syncing) -> SYNC (open; reads the rest) -> DONE
 //
 // When all who have data are away it opens with what it has, and is not done before it has the
-// rest. A node that has taken clients' writes never turns them away again: it goes straight to SYNC.
+// rest. A node that has taken clients' writes never turns them away again: it goes straight to
+// SYNC.
 //
 // It must not be in the way of its peers' clients (docs/decisions/0061). Between two questions, the
 // digest sync's too, it pauses as configured, and longer where answering took the peer long: it is
