@@ -393,14 +393,6 @@ static void note_synced(struct kvs_replica *r, const struct kvs_repl_action *act
             KVS_F_UINT("dropped", action->notice.dropped));
 }
 
-static void set_syncing(struct kvs_replica *r, bool syncing)
-{
-    if (atomic_exchange(&r->syncing, syncing) == syncing)
-        return;
-    kvs_log(r->node->options.log, KVS_LOG_INFO, "mode changed",
-            KVS_F_STR("mode", syncing ? "syncing" : "normal"));
-}
-
 static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *action)
 {
     struct kvs_log *log = r->node->options.log;
@@ -445,11 +437,9 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         kvs_log(log, KVS_LOG_INFO, "joined cluster", KVS_F_STR("through", peer));
         kvs_member_roll_note_self(r->node, true);
         break;
-    case KVS_REPL_NOTICE_SYNCING:
-        set_syncing(r, true);
-        break;
     case KVS_REPL_NOTICE_SERVING:
-        set_syncing(r, false);
+        atomic_store(&r->syncing, false);
+        kvs_log(log, KVS_LOG_INFO, "mode changed", KVS_F_STR("mode", "normal"));
         break;
     case KVS_REPL_NOTICE_LEFT:
         kvs_log(log, KVS_LOG_INFO, "left cluster");

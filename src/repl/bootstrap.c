@@ -3,11 +3,12 @@
 // throttled; then it opens for clients, and a digest sync brings the rest. Where it stopped is
 // remembered, so that a restart goes on from there, with any peer.
 //
-//   SEEKING (nobody yet) -> PAGES (mode syncing) -> SYNC (open; reads the rest) -> DONE
+//   SEEKING (nobody yet) -> PAGES -> SYNC (reads the rest) -> DONE
 //
-// When all who have data are away it opens with what it has, and is not done before it has the
-// rest. A node that has taken clients' writes never turns them away again: it goes straight to
-// SYNC.
+// Clients are not served (mode syncing) until the pages are read, or all who have data are away for
+// a while. Whoever has been served is served from then on: a node that finds its peers late, or
+// moves to an elder cluster, reads the same way with its doors open. It is not done, and no source
+// for others, before it has the rest.
 //
 // It must not be in the way of its peers' clients (docs/decisions/0061). Between two questions, the
 // digest sync's too, it pauses as configured, and longer where answering took the peer long: it is
@@ -45,17 +46,17 @@ int64_t boot_pause_ms(const struct kvs_repl *r, int64_t delay_ms)
 
 bool boot_is_gathering(const struct kvs_repl *r)
 {
-    return r->boot.phase == BOOT_PAGES && r->options.fetch_delay_ms > 0;
+    return r->boot.phase == BOOT_PAGES && r->boot.syncing && r->options.fetch_delay_ms > 0;
 }
 
 // ---- Phases
 
-static void set_syncing(struct kvs_repl *r, bool syncing)
+static void open_doors(struct kvs_repl *r)
 {
-    if (r->boot.syncing == syncing)
+    if (!r->boot.syncing)
         return;
-    r->boot.syncing = syncing;
-    repl_notice(r, syncing ? KVS_REPL_NOTICE_SYNCING : KVS_REPL_NOTICE_SERVING, NULL);
+    r->boot.syncing = false;
+    repl_notice(r, KVS_REPL_NOTICE_SERVING, NULL);
 }
 
 static void enter(struct kvs_repl *r, enum boot_phase phase)
@@ -64,7 +65,8 @@ static void enter(struct kvs_repl *r, enum boot_phase phase)
     r->boot.asking = false;
     r->boot.next_ms = 0;
     r->state_dirty = true;
-    set_syncing(r, phase == BOOT_PAGES);
+    if (phase != BOOT_PAGES)
+        open_doors(r);
     if (phase == BOOT_SYNC)
         r->sync_at_ms = r->now_ms + r->options.throttle_delay_ms;
 }
@@ -99,10 +101,7 @@ static void seek(struct kvs_repl *r)
 {
     bool hope = false;
     struct member *source = find_source(r, &hope);
-    if (source && r->own_count > 0) {
-        // Clients are being served: they go on, and the rest comes by comparing.
-        enter(r, BOOT_SYNC);
-    } else if (source) {
+    if (source) {
         bool resumed = r->boot.before_ms != 0;
         if (!resumed) {
             r->boot.family = KVS_REPL_TAG_SYSTEM;
@@ -116,7 +115,7 @@ static void seek(struct kvs_repl *r)
         // All are as empty as we are, or the rest comes by comparing as soon as it can.
         enter(r, is_broken_off(r) ? BOOT_SYNC : BOOT_DONE);
     } else if (r->now_ms >= r->boot.deadline_ms) {
-        set_syncing(r, false); // serve meanwhile; whoever comes will be compared with
+        open_doors(r); // whoever comes will be read from, or compared with
         if (r->member_count == 0)
             enter(r, BOOT_DONE);
         r->boot.deadline_ms = r->now_ms + LONELY_MS;

@@ -26,7 +26,7 @@ const char *kvs_repl_notice_name(enum kvs_repl_notice notice)
 {
     static const char *const names[] = {"member",   "duplicate", "name-taken", "name-refused",
                                         "diverged", "synced",    "returned",   "joined",
-                                        "syncing",  "serving",   "left",       "clock"};
+                                        "serving",  "left",      "clock"};
     return (unsigned)notice < KVS_ARRAY_SIZE(names) ? names[notice] : "unknown";
 }
 
@@ -232,12 +232,22 @@ static void init_timers(struct kvs_repl *r)
     r->promise_at_ms = r->now_ms + o->promise_interval_ms;
 }
 
+// In this life or, as far as is remembered, in one before.
+static bool has_written(const struct kvs_repl *r)
+{
+    for (size_t i = 0; i < r->seen.count; i++)
+        if (kvs_uuid_cmp(&r->seen.entries[i].node, &r->self.node) == 0)
+            return true;
+    return false;
+}
+
 static void init_boot(struct kvs_repl *r)
 {
     bool empty = r->root.count == 0 && r->seen.count == 0 && !r->cluster.established;
     if (r->boot.phase == BOOT_DONE && empty && (r->seed_count > 0 || r->member_count > 0))
         r->boot.phase = BOOT_SEEKING;
-    r->boot.syncing = r->boot.phase == BOOT_SEEKING || r->boot.phase == BOOT_PAGES;
+    bool reads = r->boot.phase == BOOT_SEEKING || r->boot.phase == BOOT_PAGES;
+    r->boot.syncing = reads && !has_written(r); // who has been served is served
     r->boot.deadline_ms = r->now_ms + LONELY_MS;
     if (r->root.count > 0)
         r->cluster.established = true;

@@ -169,7 +169,6 @@ enum kvs_repl_notice {
     KVS_REPL_NOTICE_SYNCED,       // a sync round ended
     KVS_REPL_NOTICE_RETURNED,     // this node had been away for too long and is back
     KVS_REPL_NOTICE_JOINED,       // moved to an elder cluster
-    KVS_REPL_NOTICE_SYNCING,      // bootstrap began: mode syncing
     KVS_REPL_NOTICE_SERVING,      // mode normal
     KVS_REPL_NOTICE_LEFT,         // the leave is done
     KVS_REPL_NOTICE_CLOCK,        // a peer's clock is off by more than allowed

@@ -215,6 +215,8 @@ void check_step(struct node *node, enum kvs_repl_event_type after)
     struct kvs_repl_view view;
     kvs_repl_view(node->repl, &view);
     bool moved = kvs_uuid_cmp(&view.cluster.id, &node->cluster) != 0;
+    if (view.syncing && node->disk.served)
+        sim_fail(sim, "n%d: turns clients away whose writes it took", node->index);
     if (!moved && view.watermark_ms < node->watermark_ms)
         sim_fail(sim, "n%d: the watermark fell", node->index);
     if (!moved && after == KVS_REPL_EVENT_COMMIT &&

@@ -145,6 +145,7 @@ static void write_locally(struct node *node, int key, const struct cell *from)
     next.version.timestamp = kvs_stamp_clock_next(&node->clock, sim_wall_ms(node),
                                                   old->present ? old->version.timestamp : 0);
     m->own_newest_ms = next.version.timestamp;
+    m->served = true;
     if (next.version.timestamp <= node->promised_ms)
         sim_fail(node->sim, "n%d wrote k%02d at or below its promise", node->index, key);
     if (old->present && model_cmp(&next.version, &old->version) < 0)
@@ -408,8 +409,6 @@ static void perform_notice(struct node *node, const struct kvs_repl_action *acti
                   action->notice.fetched, action->notice.offered, action->notice.dropped);
     else
         sim_trace(sim, node, "notice: %s", kvs_repl_notice_name(kind));
-    if (kind == KVS_REPL_NOTICE_SYNCING && node->disk.own_count > 0)
-        sim_fail(sim, "n%d stops serving clients whose writes it took", node->index);
     sim->returns += kind == KVS_REPL_NOTICE_RETURNED;
     sim->joins += kind == KVS_REPL_NOTICE_JOINED;
     if (kind == KVS_REPL_NOTICE_DIVERGED) {

@@ -344,6 +344,15 @@ static bool is_bootstrapping(const struct world *w)
     return view.bootstrapping;
 }
 
+static void write_for(struct world *w, int64_t ms)
+{
+    for (int64_t i = 0; i < ms; i++) {
+        w->own_count++;
+        commit(w, &w->peer, 0);
+        run_for(w, 1);
+    }
+}
+
 // Between the answer before it and the question.
 static int64_t pause_before(const struct world *w, size_t index)
 {
@@ -415,15 +424,15 @@ static void a_peer_that_goes_away_is_read_to_the_end_when_it_is_back(void **stat
 
 // Nobody was there, so it opened. Whoever writes to it then is not refused when somebody comes, not
 // even by a write between the meeting and the first page.
-static void a_node_that_took_writes_goes_on_taking_them(void **state)
+static void a_node_that_has_opened_stays_open(void **state)
 {
     (void)state;
     struct world w = {.pages = 30, .listed = 12, .cut = true, .writes_when_joined = true};
+    size_t pages = 0;
     begin(&w, true);
     assert_true(is_syncing(&w));
     run_for(&w, 11000);
     assert_false(is_syncing(&w));
-    assert_false(is_bootstrapping(&w));
     w.cut = false;
     for (int i = 0; i < 20000; i++) {
         run_for(&w, 1);
@@ -433,21 +442,25 @@ static void a_node_that_took_writes_goes_on_taking_them(void **state)
     assert_false(is_bootstrapping(&w));
     assert_int_equal(w.listed, 0);
     for (size_t i = 0; i < w.asked_count; i++)
-        assert_int_not_equal(w.asked[i].type, KVS_REPL_ACTION_READ_PAGE);
+        pages += w.asked[i].type == KVS_REPL_ACTION_READ_PAGE;
+    assert_int_equal(pages, 1 + 31);
     end(&w);
 }
 
-static void a_node_without_writes_reads_pages_however_late_somebody_comes(void **state)
+// It has no use for fewer, larger batches: somebody may read it.
+static void writes_arrive_at_once_at_a_node_that_is_open(void **state)
 {
     (void)state;
-    struct world w = {.pages = 30, .cut = true};
+    struct world w = {.pages = 60, .cut = true};
     begin(&w, true);
     run_for(&w, 11000);
-    assert_false(is_syncing(&w));
     w.cut = false;
-    for (int i = 0; i < 20000 && !is_syncing(&w); i++)
+    for (int i = 0; i < 20000 && w.asked_count < 3; i++)
         run_for(&w, 1);
-    assert_true(is_syncing(&w));
+    write_for(&w, 20);
+    assert_true(is_bootstrapping(&w));
+    assert_false(is_syncing(&w));
+    assert_int_equal(w.pushed_count, 20);
     end(&w);
 }
 
@@ -539,15 +552,6 @@ static void without_throttling_the_comparison_does_not_pause(void **state)
 
 // ---- What is written meanwhile
 
-static void write_for(struct world *w, int64_t ms)
-{
-    for (int64_t i = 0; i < ms; i++) {
-        w->own_count++;
-        commit(w, &w->peer, 0);
-        run_for(w, 1);
-    }
-}
-
 static void writes_gather_while_pages_are_read(void **state)
 {
     (void)state;
@@ -605,8 +609,8 @@ int main(void)
         cmocka_unit_test(a_peer_at_work_is_left_alone_for_nine_times_as_long),
         cmocka_unit_test(however_slow_a_peer_is_the_bootstrap_goes_on),
         cmocka_unit_test(a_peer_that_goes_away_is_read_to_the_end_when_it_is_back),
-        cmocka_unit_test(a_node_that_took_writes_goes_on_taking_them),
-        cmocka_unit_test(a_node_without_writes_reads_pages_however_late_somebody_comes),
+        cmocka_unit_test(a_node_that_has_opened_stays_open),
+        cmocka_unit_test(writes_arrive_at_once_at_a_node_that_is_open),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
