@@ -393,6 +393,15 @@ static void note_synced(struct kvs_replica *r, const struct kvs_repl_action *act
             KVS_F_UINT("dropped", action->notice.dropped));
 }
 
+static void note_serving(struct kvs_replica *r)
+{
+    bool read_only = r->node->options.read_only;
+    atomic_store(&r->syncing, false);
+    kvs_log(
+        r->node->options.log, KVS_LOG_INFO, "mode changed",
+        KVS_F_STR("mode", kvs_node_mode_name(read_only ? KVS_NODE_READ_ONLY : KVS_NODE_NORMAL)));
+}
+
 static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *action)
 {
     struct kvs_log *log = r->node->options.log;
@@ -438,8 +447,7 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         kvs_member_roll_note_self(r->node, true);
         break;
     case KVS_REPL_NOTICE_SERVING:
-        atomic_store(&r->syncing, false);
-        kvs_log(log, KVS_LOG_INFO, "mode changed", KVS_F_STR("mode", "normal"));
+        note_serving(r);
         break;
     case KVS_REPL_NOTICE_LEFT:
         kvs_log(log, KVS_LOG_INFO, "left cluster");
