@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "net/net_internal.h"
 
-enum { TICK_MS = 250, DRAIN_TICK_MS = 20 };
+enum { TICK_MS = 250, DRAIN_TICK_MS = 20, HELD_UP_MS = 2 * TICK_MS };
 
 static void post_list(struct kvs_executor *executor, struct kvs_task *last, struct kvs_task *first)
 {
@@ -50,6 +50,17 @@ static void on_wakeup(uv_async_t *wakeup)
     net_loop_check_end(loop);
 }
 
+// Timers come before sockets. A loop that was held up, by a handler or a machine that is too busy,
+// would cut off clients whose bytes came in time and lie there unread: it looks at the sockets
+// first.
+static bool was_held_up(struct net_loop *loop, int64_t now_ns)
+{
+    int64_t gap_ns = now_ns - loop->ticked_ns;
+    loop->ticked_ns = now_ns;
+    loop->lenient = !loop->lenient && gap_ns > (int64_t)HELD_UP_MS * 1000 * 1000;
+    return loop->lenient;
+}
+
 static void on_tick(uv_timer_t *tick)
 {
     struct net_loop *loop = tick->data;
@@ -57,7 +68,8 @@ static void on_tick(uv_timer_t *tick)
     kvs_http_server_tick(loop->http);
     if (loop == &loop->net->loops[0])
         net_listener_resume(&loop->net->listener);
-    net_conns_tick(loop, now_ns);
+    if (!was_held_up(loop, now_ns))
+        net_conns_tick(loop, now_ns);
     if (loop->draining && now_ns >= loop->drain_until_ns)
         net_conns_close_all(loop);
     net_loop_check_end(loop);

@@ -28,6 +28,7 @@ struct server {
     atomic_uint finished;
     atomic_ulong handler_thread;
     atomic_ulong worker_thread;
+    atomic_bool stalled; // the loop of whoever asked for /stall
     struct kvs_task release_task;
 };
 
@@ -56,6 +57,13 @@ static void work(struct kvs_task *task)
     kvs_executor_post(exchange->loop, task);
 }
 
+// Until `flag` is set by the server: the one event that has no descriptor.
+#define AWAIT(condition)                                                                           \
+    do {                                                                                           \
+        while (!(condition))                                                                       \
+            sched_yield();                                                                         \
+    } while (0)
+
 static void handle(void *ctx, struct kvs_http_exchange *exchange)
 {
     struct server *server = ctx;
@@ -77,6 +85,10 @@ static void handle(void *ctx, struct kvs_http_exchange *exchange)
         memset(room, 'b', BIG);
         exchange->response.body.size += BIG;
         kvs_http_finish(exchange);
+    } else if (kvs_slice_eq(path, KVS_SLICE("/stall"))) {
+        atomic_store(&server->stalled, true);
+        AWAIT(!atomic_load(&server->stalled));
+        answer(exchange, "stalled");
     } else {
         answer(exchange, "hello");
     }
@@ -142,13 +154,6 @@ static void release(struct server *server)
     server->release_task.run = release_held;
     kvs_executor_post(atomic_load(&server->held)->loop, &server->release_task);
 }
-
-// Until `flag` is set by the server: the one event that has no descriptor.
-#define AWAIT(condition)                                                                           \
-    do {                                                                                           \
-        while (!(condition))                                                                       \
-            sched_yield();                                                                         \
-    } while (0)
 
 static struct sockaddr_in address_of(const struct server *server)
 {
@@ -360,6 +365,44 @@ static void cuts_off_slow_and_idle_clients_but_serves_others(void **state)
     char byte;
     assert_int_equal(receive(idle, &byte, 1), 0);
     close(idle);
+    stop(&server);
+}
+
+static atomic_llong passed_ns; // beside the real time
+
+static int64_t ahead_ns(const struct kvs_clock *clock)
+{
+    (void)clock;
+    return kvs_clock_mono_ns(kvs_clock_system()) + atomic_load(&passed_ns);
+}
+
+// What was sent in time counts as such, however late the loop comes to read it.
+static void a_loop_that_was_held_up_reads_before_it_cuts_off(void **state)
+{
+    (void)state;
+    enum { TICKS_MS = 600 }; // a timer is due by then
+    struct kvs_clock clock = *kvs_clock_system();
+    clock.mono_ns = ahead_ns;
+    struct server server;
+    prepare(&server);
+    server.options.threads = 1;
+    server.options.clock = &clock;
+    start(&server);
+    int late = dial(&server);
+    send_text(late, "GET / HTTP/1.1\r\n");
+    int busy = dial(&server);
+    send_text(busy, GET("/")); // the one before has been read, too, when this is answered
+    assert_true(expect(busy, "hello"));
+    send_text(busy, GET("/stall"));
+    AWAIT(atomic_load(&server.stalled));
+    send_text(late, "Host: a\r\n\r\n");
+    atomic_fetch_add(&passed_ns, INT64_C(3600) * 1000 * 1000 * 1000); // far more than it may take
+    int64_t due_ms = kvs_clock_mono_ms(kvs_clock_system()) + TICKS_MS;
+    AWAIT(kvs_clock_mono_ms(kvs_clock_system()) >= due_ms);
+    atomic_store(&server.stalled, false);
+    assert_true(expect(late, "hello"));
+    close(late);
+    close(busy);
     stop(&server);
 }
 
@@ -602,6 +645,7 @@ int main(void)
         cmocka_unit_test(bounds_what_the_connections_of_all_loops_hold),
         cmocka_unit_test(explains_why_it_cannot_listen),
         cmocka_unit_test(cuts_off_slow_and_idle_clients_but_serves_others),
+        cmocka_unit_test(a_loop_that_was_held_up_reads_before_it_cuts_off),
         cmocka_unit_test(resets_clients_that_do_not_read),
         cmocka_unit_test(delivers_large_responses_to_slow_readers),
         cmocka_unit_test(tells_the_client_why_although_it_is_still_sending),
