@@ -37,12 +37,22 @@ finish() {
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-# Ports that are free now, unless the configs are there already.
+# Ports that are free now, unless the configs are there already; none that the kernel gives to clients, who might have it
+# when a node starts again, nor one of the tests'.
 if [ ! -f "$dir/cluster3.yaml" ]; then
-    set -- $(/usr/bin/python3 -c 'import socket
-s = [socket.socket() for _ in range(3)]
-[x.bind(("127.0.0.1", 0)) for x in s]
-print(*[x.getsockname()[1] for x in s])')
+    set -- $(/usr/bin/python3 -c 'import random, socket
+found = []
+for port in random.sample(range(32000, 32768), 768):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        except OSError:
+            pass
+    if len(found) == 3:
+        break
+print(*found)')
     for i in 1 2 3; do
         eval "port=\$$i"
         printf 'node_id: cluster%s\nport: %s\nauth_enabled: false\nbackup_enabled: false\ndata_dir: ./data%s\nseed_nodes: ["127.0.0.1:%s"]\n' \
