@@ -55,12 +55,10 @@ def test_clocks_minutes_apart_within_what_is_allowed(make_cluster):
 def test_what_comes_from_too_far_ahead_is_seen_when_it_is_due(make_cluster):
     cluster = start_with_clocks(make_cluster, (None, "+8s", None), max_clock_skew_ms=3000)
     write_round(cluster, "early")
-    started = time.monotonic()
     shown, _ = wait_equal(cluster)
     assert json.loads(shown["early/all"])["data"] == {"by": 1} and "early/1" in shown
     wait_until(lambda: all(node.log_lines("max_clock_skew_ms", "clock differs") for node in cluster.nodes[:2]),
                "both sides say that a clock is wrong")
-    assert time.monotonic() - started < kvsnode.DEADLINE_S
     cluster.assert_no_alarm()
 
 

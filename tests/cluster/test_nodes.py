@@ -4,10 +4,10 @@ while nobody they were told of is there, given the wrong secret. The others go o
 import json
 import random
 import shutil
-import threading
 import time
 
 import kvsnode
+import kvspeers
 from kvscluster import SCALE, load, wait_equal, wait_written
 from kvsnode import key_path, wait_until
 
@@ -52,40 +52,58 @@ def test_kill_9_in_the_middle_of_replication(make_cluster, seed):
     cluster.assert_no_alarm()
 
 
+def given_up(others, victim):
+    """How often the others had enough of a node that does not answer: of a request to it, or of itself."""
+    return sum(node.metric("kvs_peer_request_errors_total") + len(member_lines(node, victim.folder.name, "dead"))
+               for node in others)
+
+
+def freeze_and_write(cluster, writers):
+    """Freezes the last node; clients of the others have writes acknowledged all the same, begun and ended while it stands
+    still. A client that waited for it would be answered when a node has had enough of it, so its writes must come before
+    that. A machine so slow that it comes first has shown nothing, and shows it the next time."""
+    *others, victim = cluster.nodes
+    end = time.monotonic() + kvsnode.DEADLINE_S
+    while True:
+        before = given_up(others, victim)
+        victim.freeze()
+        wait_written(writers, 5)
+        if given_up(others, victim) == before:
+            return
+        victim.thaw()
+        assert time.monotonic() < end, "clients are answered only when the frozen node is given up"
+        for node in others:
+            wait_until(lambda n=node: kvspeers.state(n, victim.folder.name) == "alive", "it is seen alive again")
+
+
 def test_clients_never_wait_for_a_frozen_peer(make_cluster, seed):
     cluster = make_cluster(3)
     with load(cluster, seed) as writers:
         wait_written(writers, 50)
-        cluster[2].freeze()
         others = writers[:2]
-        for writer in others:
-            writer.slowest_s = 0
-        end = time.monotonic() + 4  # longer than it takes to be seen dead
+        freeze_and_write(cluster, others)
         wait_until(lambda: member_lines(cluster[0], "n-2", "dead") and member_lines(cluster[1], "n-2", "dead"),
                    "the frozen node is seen dead")
-        wait_until(lambda: time.monotonic() > end, "the time is up")
         wait_written(others, 200)
-        slowest = max(writer.slowest_s for writer in others)
         cluster[2].thaw()
         wait_written(writers, 50)
     shown, _ = wait_equal(cluster)
     for writer in writers:
         writer.check(shown)
-    # Not a measurement: a client that waited for the peer would have waited for its time-outs, seconds each.
-    assert slowest < 2, f"a write took {slowest:.1f} s while a peer was frozen"
     cluster.assert_no_alarm()
 
 
 def test_a_slow_peer_slows_nobody(make_cluster, seed):
+    """It gets a moment now and then only, as on a machine that is far too busy."""
     cluster = make_cluster(3)
     with load(cluster.nodes[:2], seed) as writers:
-        with cluster[2].stutter():
-            wait_written(writers, 1000)
-        slowest = max(writer.slowest_s for writer in writers)
+        for _ in range(30):
+            freeze_and_write(cluster, writers)
+            cluster[2].thaw()
+            cluster[2].get("/health")
     shown, _ = wait_equal(cluster)
     for writer in writers:
         writer.check(shown)
-    assert slowest < 2, f"a write took {slowest:.1f} s while a peer was slow"
     cluster.assert_no_alarm()
 
 
