@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 
-from kvsnode import binary, clean_environment, wait_until
+from kvsnode import DEADLINE_S, binary, clean_environment, wait_until
 
 ROUNDS = max(1, int(os.environ.get("KVS_KILL_ROUNDS", "20")) // 3)
 WRITERS = 4
@@ -26,7 +26,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            with self.node.connect(timeout_s=20) as connection:
+            with self.node.connect() as connection:
                 while True:
                     self.step(connection)
         except (OSError, EOFError):
@@ -44,7 +44,7 @@ class Writer(threading.Thread):
 
 
 def audit(folder, *arguments):
-    return subprocess.run([binary(), "audit", *map(str, arguments)], capture_output=True, timeout=60, check=False,
+    return subprocess.run([binary(), "audit", *map(str, arguments)], capture_output=True, timeout=DEADLINE_S, check=False,
                           env=clean_environment(folder), cwd=folder)
 
 
@@ -67,7 +67,7 @@ def test_the_audit_log_survives_kill_9(make_node):
                        "the node stops")
         node.kill()
         for writer in writers:
-            writer.join(timeout=60)
+            writer.join(DEADLINE_S)
             assert not writer.is_alive()
             sent.update(writer.sent)
             answered.update(writer.answered)

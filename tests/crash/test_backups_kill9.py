@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from kvsnode import binary, clean_environment, wait_until
+from kvsnode import DEADLINE_S, binary, clean_environment, wait_until
 
 ROUNDS = int(os.environ.get("KVS_BACKUP_ROUNDS", "10"))
 WRITERS = 3
@@ -30,7 +30,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            with self.node.connect(timeout_s=20) as connection:
+            with self.node.connect() as connection:
                 while not self.stop.is_set():
                     n = self.acknowledged + 1
                     response = connection.request("PUT", f"/kv/w{self.index}/{n % RING}", {"n": n, "pad": "x" * (n % 300)})
@@ -94,7 +94,7 @@ class BackupTest:
             for writer in writers:
                 writer.stop.set()
         for writer in writers:
-            writer.join(30)
+            writer.join(DEADLINE_S)
             assert not writer.is_alive() and writer.error is None, writer.error
         most = [writer.acknowledged + 1 for writer in writers]  # one may have been on its way
         new = self.finished() - before
@@ -111,7 +111,7 @@ class BackupTest:
 
     def run_kvs(self, *words):
         done = subprocess.run([binary(), *map(str, words)], env=clean_environment(self.tmp_path), capture_output=True,
-                              text=True, timeout=120, check=False)
+                              text=True, timeout=DEADLINE_S, check=False)
         assert done.returncode == 0, (words, done.stderr)
 
     def check(self, name, least, most):
