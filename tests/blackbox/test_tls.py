@@ -264,7 +264,7 @@ def client_hello(context):
 
 
 def test_a_handshake_has_a_deadline(make_tls_node):
-    node = make_tls_node(request_timeout="1s")
+    node = make_tls_node(request_timeout="5s")
     hello = client_hello(node.tls)
     silent = [socket.create_connection(("127.0.0.1", node.port), timeout=kvsnode.DEADLINE_S) for _ in range(60)]
     try:
