@@ -44,9 +44,12 @@ void kvs_node_peer_message(struct kvs_node *node, struct kvs_slice message);
 // This node is reached at `address` from now on; copied.
 void kvs_node_set_address(struct kvs_node *node, const char *address);
 
-// Peers are told that this node pauses, and nothing more is sent. Returns when the messages are with
-// the transport, or after three seconds with a node that is stuck: its peers find out by themselves.
+// Peers will be told that this node pauses, and then nothing more is sent.
 void kvs_node_pause(struct kvs_node *node);
+
+// Where a pause was asked for, returns when its messages are with the transport, or after ten seconds
+// with a node that is stuck: its peers find out by themselves.
+void kvs_node_await_pause(struct kvs_node *node);
 
 struct kvs_member_info {
     struct kvs_uuid node; // nil of a foreign one

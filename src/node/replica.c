@@ -20,7 +20,7 @@ enum {
     MESSAGES_BYTES_MAX = 256 << 20, // waiting; a single value may be 64 MiB
     BATCH_SIZE_MAX = 1 << 20,
     DAMAGE_RETRY_MS = 5000,
-    PAUSE_PATIENCE_MS = 3000,
+    PAUSE_PATIENCE_MS = 10000,
     STATE_SIZE_MAX = 16 << 20,
 };
 
@@ -109,15 +109,16 @@ void kvs_node_peer_message(struct kvs_node *node, struct kvs_slice message)
     }
 }
 
-static void command(struct kvs_replica *r, enum kvs_replica_event_type type,
+static bool command(struct kvs_replica *r, enum kvs_replica_event_type type,
                     const struct kvs_uuid *member)
 {
     struct kvs_replica_event *event = event_new(type);
     if (!event)
-        return;
+        return false;
     if (member)
         event->member = *member;
     push(r, event);
+    return true;
 }
 
 void kvs_node_set_address(struct kvs_node *node, const char *address)
@@ -133,10 +134,15 @@ void kvs_node_set_address(struct kvs_node *node, const char *address)
 
 void kvs_node_pause(struct kvs_node *node)
 {
+    if (node->replica && command(node->replica, KVS_REPLICA_EVENT_PAUSE, NULL))
+        atomic_store(&node->replica->pausing, true);
+}
+
+void kvs_node_await_pause(struct kvs_node *node)
+{
     struct kvs_replica *r = node->replica;
-    if (!r)
+    if (!r || !atomic_load(&r->pausing))
         return;
-    command(r, KVS_REPLICA_EVENT_PAUSE, NULL);
     struct timespec until = kvs_replica_deadline(PAUSE_PATIENCE_MS);
     int waited = 0;
     (void)pthread_mutex_lock(&r->lock);
@@ -614,5 +620,5 @@ void kvs_replica_look(struct kvs_replica *r, void (*look)(void *ctx, const struc
 
 void kvs_replica_remove(struct kvs_replica *r, const struct kvs_uuid *member)
 {
-    command(r, KVS_REPLICA_EVENT_REMOVE, member);
+    (void)command(r, KVS_REPLICA_EVENT_REMOVE, member); // out of memory: it is asked for again
 }

@@ -74,7 +74,8 @@ struct kvs_replica {
     size_t jobs;    // at work; guarded by `lock`
     bool persisted; // of the PERSIST that is waited for; guarded by `lock`
     int persist_err;
-    bool paused; // nothing is sent any more; set by the thread under `lock`
+    atomic_bool pausing; // it was told to pause
+    bool paused;         // nothing is sent any more; set by the thread under `lock`
     // The thread's own.
     int64_t next_ms;     // monotonic: a tick is due
     size_t dues;         // DUEs under way

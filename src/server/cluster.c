@@ -13,7 +13,7 @@
 
 #include "server/tls.h"
 
-enum { FAREWELL_MS = 500, PROMISE_INTERVAL_MS = 600000, STATUS_INTERVAL_MS = 1000 };
+enum { FAREWELL_MS = 3000, PROMISE_INTERVAL_MS = 600000, STATUS_INTERVAL_MS = 1000 };
 
 struct kvs_server_cluster {
     struct kvs_server_cluster_options options;

@@ -47,10 +47,11 @@ struct server {
     struct kvs_backup_service *backups;
     pthread_mutex_t up_lock; // guards the next three and what a signal does with the parts
     bool is_up;              // the parts are all there: after start, until finish
-    bool is_stopping;        // a signal asked for it
-    bool reload_waits;       // it came before the parts were there
+    bool pause_waits;        // a stop came before the parts were there
+    bool reload_waits;       // a reload did
     struct kvs_api *api;
-    atomic_bool accepting;
+    atomic_bool serving;
+    atomic_bool stopping;
     _Atomic enum kvs_access_log access_log;
 };
 
@@ -84,7 +85,7 @@ static void on_peer_message(void *ctx, struct kvs_slice message)
 static bool is_accepting(void *ctx)
 {
     struct server *server = ctx;
-    return atomic_load(&server->accepting);
+    return atomic_load(&server->serving) && !atomic_load(&server->stopping);
 }
 
 // ---- From settings to options
@@ -143,14 +144,19 @@ static int open_node(struct server *server, struct kvs_message *ret_message)
     return kvs_node_open(&options, &server->node, ret_message);
 }
 
+static void stop_serving(struct server *server)
+{
+    atomic_store(&server->stopping, true);
+    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
+}
+
 // The cluster wants this process to end; on any thread.
 static void on_cluster_stop(void *ctx, const char *reason)
 {
     struct server *server = ctx;
     if (reason)
         atomic_store(&server->end_reason, reason);
-    atomic_store(&server->accepting, false);
-    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
+    stop_serving(server);
 }
 
 // Before they know who may do what, joining nodes answer nobody.
@@ -212,12 +218,11 @@ static void on_stop(void *ctx, int signal)
     struct server *server = ctx;
     kvs_log(server->log, KVS_LOG_INFO, "node stopping", KVS_F_STR("signal", strsignal(signal)));
     kvs_notify(server->notify_socket, "STOPPING=1");
-    atomic_store(&server->accepting, false);
     (void)pthread_mutex_lock(&server->up_lock); // a plain mutex that we never lock twice
-    server->is_stopping = true;
-    kvs_net_stop(server->net, SHUTDOWN_GRACE_MS);
-    if (server->is_up) // no less than this lock keeps the transport until the peers are told
-        kvs_node_pause(server->node);
+    server->pause_waits = !server->is_up;
+    if (server->is_up)
+        kvs_node_pause(server->node); // finish waits for it
+    stop_serving(server);
     (void)pthread_mutex_unlock(&server->up_lock);
 }
 
@@ -297,7 +302,7 @@ static void set_up(struct server *server, bool is_up)
 {
     (void)pthread_mutex_lock(&server->up_lock);
     server->is_up = is_up;
-    if (is_up && server->is_stopping)
+    if (is_up && server->pause_waits)
         kvs_node_pause(server->node);
     if (is_up && server->reload_waits)
         kvs_signals_reload(&server->signals);
@@ -402,7 +407,7 @@ static int serve(struct server *server, struct kvs_message *ret_message)
     log_start(server);
     log_secret_file(server);
     kvs_server_tls_warn(server->config, server->log);
-    atomic_store(&server->accepting, true);
+    atomic_store(&server->serving, true);
     if (server->options->ready)
         server->options->ready(server->options->ctx, server->address);
     kvs_notify(server->notify_socket, "READY=1");
@@ -411,10 +416,13 @@ static int serve(struct server *server, struct kvs_message *ret_message)
     return err == 0 && reason ? kvs_fail(ret_message, KVS_ERR_CONFLICT, "%s", reason) : err;
 }
 
-// Accepts a server in any state of completion.
+// Accepts a server in any state of completion. The signals' thread is free meanwhile: who is in a
+// hurry is heard.
 static void finish(struct server *server)
 {
     set_up(server, false);
+    if (server->node)
+        kvs_node_await_pause(server->node);
     kvs_server_cluster_stop(server->cluster);
     kvs_api_free(server->api);
     kvs_backup_service_stop(server->backups);

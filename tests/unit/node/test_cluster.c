@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-enum { NODES = 3, PATIENCE_MS = 20000 };
+enum { NODES = 3, PATIENCE_MS = 120000 };
 
 struct cluster;
 
@@ -284,6 +284,22 @@ static void a_write_reaches_every_node(void **state)
         WAIT_FOR(holds(c, i, "a", NULL));
     wait_for_equal(c, 0, 1);
     wait_for_equal(c, 1, 2);
+}
+
+// Nobody would find out by himself here.
+static void a_pause_that_was_awaited_is_on_its_way(void **state)
+{
+    struct cluster *c = *state;
+    for (int i = 0; i < 2; i++) {
+        c->peers[i].cluster_options.probe_interval_ms = 60000;
+        c->peers[i].cluster_options.suspect_timeout_ms = 600000;
+    }
+    form(c, 2);
+    kvs_node_await_pause(c->peers[1].node); // of what nobody asked for
+    kvs_node_pause(c->peers[1].node);
+    kvs_node_await_pause(c->peers[1].node);
+    cut(c, 0, 1, true);
+    WAIT_FOR(kvs_node_alive_count(c->peers[0].node) == 1);
 }
 
 static void an_empty_node_reads_everything_and_then_opens(void **state)
@@ -1069,6 +1085,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_write_reaches_every_node),
+        TEST(a_pause_that_was_awaited_is_on_its_way),
         TEST(an_empty_node_reads_everything_and_then_opens),
         TEST(a_node_that_was_down_catches_up),
         TEST(both_sides_of_a_cut_keep_their_writes),
