@@ -10,10 +10,15 @@
 #include "net/net.h"
 #include "net/peers.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ENDLESS_MS = 3600 * 1000, FIRST_PORT = 12000, PORTS = 8000 };
 
 struct endpoint {
     char node_id[16];
@@ -21,7 +26,7 @@ struct endpoint {
     size_t stream_max;
     size_t connection_max;
     size_t queue_max;
-    int64_t answer_timeout_ms;
+    int64_t answer_timeout_ms; // 0: longer than any test takes
     int compression_level;
     const struct kvs_net_tls_options *tls; // NULL: none
     struct kvs_tls_client tls_client;
@@ -146,29 +151,58 @@ static void endpoint_learn_address(void *ctx, const char *ip)
 
 static void endpoint_new_peers(struct endpoint *end)
 {
-    const struct kvs_peers_options options = {.auth = end->auth,
-                                              .compression_level = end->compression_level,
-                                              .tls = end->tls,
-                                              .tls_client = end->tls_client,
-                                              .queue_max = end->queue_max,
-                                              .connection_max = end->connection_max,
-                                              .answer_timeout_ms = end->answer_timeout_ms,
-                                              .clock = kvs_clock_system(),
-                                              .random = kvs_random_system(),
-                                              .log = end->log,
-                                              .metrics = end->metrics,
-                                              .local_address = endpoint_learn_address,
-                                              .ctx = end};
+    const struct kvs_peers_options options = {
+        .auth = end->auth,
+        .compression_level = end->compression_level,
+        .tls = end->tls,
+        .tls_client = end->tls_client,
+        .queue_max = end->queue_max,
+        .connection_max = end->connection_max,
+        .connect_timeout_ms = ENDLESS_MS,
+        .answer_timeout_ms = end->answer_timeout_ms ? end->answer_timeout_ms : ENDLESS_MS,
+        .clock = kvs_clock_system(),
+        .random = kvs_random_system(),
+        .log = end->log,
+        .metrics = end->metrics,
+        .local_address = endpoint_learn_address,
+        .ctx = end};
     kvs_assert(kvs_peers_new(&options, &end->peers) == 0);
 }
 
-static void endpoint_start(struct endpoint *end, const char *node_id, const char *secret)
+// A port for somebody who goes away and comes back: none that the kernel gives to clients
+// meanwhile, and another one in each process, as long as there are enough.
+static inline uint16_t endpoint_lasting_port(void)
+{
+    static unsigned asked;
+    for (;;) {
+        unsigned place = ((unsigned)getpid() * 16 + asked++) % PORTS;
+        const struct sockaddr_in address = {.sin_family = AF_INET,
+                                            .sin_port = htons((uint16_t)(FIRST_PORT + place)),
+                                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int on = 1;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        kvs_assert(fd >= 0);
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        int err = bind(fd, (const struct sockaddr *)&address, sizeof(address));
+        (void)close(fd);
+        if (err == 0)
+            return ntohs(address.sin_port);
+    }
+}
+
+static void endpoint_start_on(struct endpoint *end, const char *node_id, const char *secret,
+                              uint16_t port)
 {
     (void)snprintf(end->node_id, sizeof(end->node_id), "%s", node_id);
     kvs_assert(kvs_metrics_new(&end->metrics) == 0);
     endpoint_new_auth(end, secret, NULL);
-    endpoint_listen(end, 0);
+    endpoint_listen(end, port);
     endpoint_new_peers(end);
+}
+
+static void endpoint_start(struct endpoint *end, const char *node_id, const char *secret)
+{
+    endpoint_start_on(end, node_id, secret, 0);
 }
 
 static void endpoint_stop(struct endpoint *end)

@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { PATIENCE_MS = 20 * 1000, BIG = 64 * 1024 * 1024 };
+enum { PATIENCE_MS = 120 * 1000, BIG = 64 * 1024 * 1024 };
 
 struct server {
     struct kvs_net_options options;

@@ -13,7 +13,7 @@
 
 #include <unistd.h>
 
-enum { SKEW_MS = 60000, PATIENCE_MS = 20000 };
+enum { SKEW_MS = 60000, PATIENCE_MS = 120000 };
 
 static struct kvs_store *faulty; // before the node's own
 
