@@ -52,8 +52,8 @@ class User:
 
     def log_lines(self, name="a_node1.yaml.log"):
         """The log's lines as objects, but for the plain ones of a first start."""
-        path = self.kvs_home / "logs" / name
-        return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")] if path.exists() else []
+        text = kvsnode.whole_lines(self.kvs_home / "logs" / name)
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def wait_for_log(self, message, name="a_node1.yaml.log"):
         def found():

@@ -99,6 +99,12 @@ def wait_until(condition, what, deadline_s=DEADLINE_S):
         time.sleep(0.005)  # between two looks, not instead of one
 
 
+def whole_lines(path):
+    """A file's text up to its last line's end."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return text[:text.rfind("\n") + 1]
+
+
 def key_path(key):
     """/kv/… of a key (str or bytes)."""
     return "/kv/" + urllib.parse.quote(key, safe="/")
@@ -327,10 +333,12 @@ class Node:
         return self.start()
 
     def log_text(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+        """The whole lines of it: who reads while the node writes may see the beginning of one more."""
+        return whole_lines(self.log)
 
     def log_tail(self, lines=60):
-        return "\n".join(self.log_text().splitlines()[-lines:])
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
 
     def connect(self, timeout_s=DEADLINE_S):
         return Connection(self.port, timeout_s, self.tls, self.host)

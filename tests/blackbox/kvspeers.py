@@ -7,6 +7,8 @@ HEADERS = {"X-Cluster-Secret": SECRET, "X-Node-ID": "stranger"}
 FAST = {"cluster_secret": SECRET, "gossip_interval_min": 1, "gossip_interval_max": 1, "sync_interval": 3,
         "catchup_interval": 3, "probe_interval_ms": 200, "suspect_timeout_ms": 1000, "throttle_delay_ms": 0,
         "fetch_delay_ms": 0}
+# Where a member has to be alive for as long as the test goes on, however busy the machine is.
+PATIENT = {**FAST, "suspect_timeout_ms": 600000, "gossip_interval_max": 3600}
 
 
 def make_cluster(make_node, names, **settings):
@@ -19,6 +21,15 @@ def make_cluster(make_node, names, **settings):
         kvsnode.wait_until(lambda n=node: member_count(n) == len(nodes) and mode(n) != "syncing",
                            f"{node.folder.name} sees {len(nodes)} members")
     return nodes
+
+
+def wait_member_count(node, count):
+    """Until it sees so many as alive. On a busy machine a living one is suspected now and then, and refutes it."""
+    kvsnode.wait_until(lambda: member_count(node) == count, f"{node.folder.name} sees {count} members")
+
+
+def wait_state(node, name, wanted):
+    kvsnode.wait_until(lambda: state(node, name) == wanted, f"{node.folder.name} sees {name} as {wanted}")
 
 
 def health(node):

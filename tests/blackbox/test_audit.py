@@ -21,7 +21,7 @@ def kvs(tmp_path):
     def run(node, *arguments, stdin=b""):
         env = {**clean_environment(tmp_path), "KVS_URL": node.url}
         return subprocess.run([binary(), "audit", *map(str, arguments)], input=stdin, capture_output=True, env=env,
-                              cwd=tmp_path, timeout=60, check=False)
+                              cwd=tmp_path, timeout=300, check=False)
     return run
 
 

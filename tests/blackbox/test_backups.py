@@ -28,7 +28,7 @@ class Result:
 @pytest.fixture
 def kvs(tmp_path):
     """kvs(*arguments, node=None): the command line; with a node, against it."""
-    def run(*arguments, node=None, timeout_s=120):
+    def run(*arguments, node=None, timeout_s=300):
         env = clean_environment(tmp_path)
         if node:
             env["KVS_URL"] = node.url
@@ -125,9 +125,9 @@ def test_only_one_at_a_time(fresh_node):
 # ---- By schedule
 
 def test_the_schedule_makes_them_and_a_reload_changes_it(make_node):
+    before = int(time.time())
     node = make_node(backup_schedule="@every 1s")
-    next_time = status_of(node)["next_backup_time"]
-    assert next_time >= time.time() - 2
+    assert status_of(node)["next_backup_time"] >= before
     wait_until(lambda: status_of(node)["last_id"] >= 2, "two backups by schedule")
     elsewhere = node.folder / "elsewhere"
     node.settings.update(backup_schedule="0 3 * * *", backup_path="./elsewhere")
@@ -190,7 +190,7 @@ def test_a_full_disk_gives_a_clear_error_and_leaves_nothing(make_node, kvs, tmp_
     config.write_text(f'data_dir: "{node.folder / "data"}"\nbackup_path: "{small}/b"\nauth_enabled: false\n')
     script = (f'mount -t tmpfs -o size=1m none "{small}" && "{binary()}" backup "{config}"; echo "exit $?"; '
               f'ls -A "{small}/b"; umount "{small}"')
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60,
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=300,
                           env=clean_environment(tmp_path), check=False)
     assert done.stdout == "exit 1\n", (done.stdout, done.stderr)
     assert "No space left on device" in done.stderr and "free some space" in done.stderr
@@ -233,7 +233,7 @@ def test_a_person_sees_how_far_it_is(fresh_node, tmp_path):
     except OSError:  # the terminal's end
         pass
     os.close(controller)
-    assert process.wait(timeout=60) == 0, seen
+    assert process.wait(timeout=300) == 0, seen
     assert b"backup made and verified: " in seen and b"KiB)" in seen, seen
 
 

@@ -32,7 +32,7 @@ def kvs(node, tmp_path):
         env = clean_environment(tmp_path)
         env.update({"TZ": "UTC", **({"KVS_URL": url} if url else {}), **environment})
         done = subprocess.run([binary(), *arguments], input=stdin, capture_output=True, env=env, cwd=tmp_path,
-                              timeout=60, check=False)
+                              timeout=300, check=False)
         return Result(done.returncode, done.stdout, done.stderr.decode())
     return run
 
@@ -232,7 +232,7 @@ def test_a_value_too_large_shows_the_nodes_own_words(make_node, kvs):
 def test_a_full_disk_behind_stdout_is_no_success(kvs, node, prefix, tmp_path):
     kvs("put", prefix, json.dumps("x" * 100_000))
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([binary(), "get", prefix], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+        done = subprocess.run([binary(), "get", prefix], stdout=full, stderr=subprocess.PIPE, timeout=300, check=False,
                               env={**clean_environment(tmp_path), "KVS_URL": node.url})
     assert done.returncode == 1 and done.stderr
 
@@ -496,7 +496,7 @@ def test_watch_on_a_terminal_says_after_ctrl_c_how_to_go_on(node, prefix, tmp_pa
             seen += os.read(master, 65536)
         process.send_signal(signal.SIGINT)
         err = process.stderr.read().decode()
-        assert process.wait(timeout=60) == -signal.SIGINT
+        assert process.wait(timeout=300) == -signal.SIGINT
     os.close(master)
     since = re.search(rf"kvs watch {re.escape(prefix)}/ --since (\d+)\n", err)[1]
     changes = node.get(f"/changes?since={since}&prefix={prefix}/").json()["changes"]
@@ -510,7 +510,7 @@ def test_watch_ends_with_its_reader(node, prefix, tmp_path):
                           env=env, cwd=tmp_path) as process:
         assert process.stdout.readline().endswith(f"{prefix}/a\n".encode())
         process.stdout.close()
-        assert process.wait(timeout=60) == -signal.SIGPIPE
+        assert process.wait(timeout=300) == -signal.SIGPIPE
 
 
 @pytest.mark.parametrize("arguments", [["ls"], ["ls", "--find", "x"], ["tree"], ["watch", "--for", "1ms"], ["get"], ["delete"],

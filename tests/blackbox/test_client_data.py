@@ -367,7 +367,7 @@ def test_an_interrupted_import_says_where_to_go_on(kvs, node, prefix, tmp_path, 
             writer.flush()
             wait_until(lambda: node.get(f"/kv/?prefix={prefix}/&limit=1").json()["keys"], "records arrive")
             process.send_signal(number)  # while it waits for more
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=300)
     assert process.returncode == -number
     told = json.loads(out)
     line = int(re.search(rb"fifo is stored up to line (\d+): go on with --from-line (\d+)", err).group(1))
@@ -386,7 +386,7 @@ def test_a_second_signal_ends_an_import_at_once(tmp_path):
             process.send_signal(signal.SIGINT)
             assert b"interrupted" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == -signal.SIGINT
+            assert process.wait(timeout=300) == -signal.SIGINT
             connection.close()
 
 
@@ -444,13 +444,13 @@ def test_watch_follows_a_node_over_its_crash_without_gap_or_repetition(make_node
             if n in (20, 40):
                 node.kill()
                 node.start()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     fields = [line.split("\t") for line in (first + out).decode().splitlines()]
     assert [f[2] for f in fields] == [f"app/{n:02}" for n in range(60)]
     assert [int(f[0]) for f in fields] == list(range(1, 120, 2))
     later = subprocess.run([binary(), "watch", "--since", "118", "--count", "2", "--values"], capture_output=True,
-                           env={**clean_environment(tmp_path), "KVS_URL": node.url}, timeout=60, check=True)
+                           env={**clean_environment(tmp_path), "KVS_URL": node.url}, timeout=300, check=True)
     assert later.stdout == b"119\tchanged\tapp/59\t59\n120\tchanged\tother/59\t59\n"
 
 
@@ -471,7 +471,7 @@ def test_a_full_disk_is_no_success(kvs, node, prefix, tmp_path):
     put_all(node, [f"{prefix}/{n}" for n in range(3)])
     for arguments in (["export", prefix, "-"], ["history", f"{prefix}/1"], ["tree", prefix]):
         with open("/dev/full", "wb") as full:
-            done = subprocess.run([binary(), *arguments], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+            done = subprocess.run([binary(), *arguments], stdout=full, stderr=subprocess.PIPE, timeout=300, check=False,
                                   env={**clean_environment(tmp_path), "KVS_URL": node.url})
         assert done.returncode == 1 and done.stderr
 
@@ -545,7 +545,7 @@ def test_completion_scripts_are_valid_and_know_every_command(kvs, shell, tmp_pat
     script = kvs("completion", shell)
     assert script.code == 0
     (tmp_path / "script").write_bytes(script.out)
-    subprocess.run([shell, "-n", "script"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([shell, "-n", "script"], cwd=tmp_path, check=True, timeout=300)
     for command in re.findall(r"^  (\w+) ", kvs("help").out.decode().split("Start here")[0], re.M):
         if command != "kvs":
             assert re.search(rf"\b{command}\b", script.out.decode()), command
@@ -562,7 +562,7 @@ def complete(tmp_path, url, words):
         (folder / "kvs").symlink_to(binary())
     env = {**clean_environment(tmp_path), "KVS_URL": url, "KVS": str(binary())}
     env["PATH"] = f"{folder}:{env['PATH']}"
-    done = subprocess.run(["bash", "-c", program, "bash", *words], capture_output=True, env=env, cwd=tmp_path, timeout=60,
+    done = subprocess.run(["bash", "-c", program, "bash", *words], capture_output=True, env=env, cwd=tmp_path, timeout=300,
                           check=True)
     assert done.stderr == b""
     return done.stdout.decode().split()

@@ -22,7 +22,7 @@ def fake():
 @pytest.fixture
 def kvs(fake, tmp_path):
     def run(*arguments, stdin=b"", url=None):
-        done = subprocess.run([binary(), *arguments], input=stdin, capture_output=True, cwd=tmp_path, timeout=60,
+        done = subprocess.run([binary(), *arguments], input=stdin, capture_output=True, cwd=tmp_path, timeout=300,
                               env={**clean_environment(tmp_path), "KVS_URL": url or fake.url, "TZ": "UTC"}, check=False)
         return Result(done.returncode, done.stdout, done.stderr.decode())
     return run
@@ -182,7 +182,7 @@ def test_watch_begins_now_and_goes_on_after_every_break(fake, tmp_path):
             fake.script = [None, 503, "close"]
         for n in range(7):
             fake.store(f"k{n}", n)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert [line.split(b"\t")[2] for line in out.splitlines()] == [b"k%d" % n for n in range(7)]
     asked = [path for _, path, _, _ in fake.requests if path.startswith("/changes")]

@@ -15,7 +15,7 @@ def meet(make_node):
     """Two nodes that wrote one key at the same time while they did not know each other."""
     one, two = make_node("one", start=False, **FAST), make_node("two", start=False, **FAST)
     subprocess.run([kvsnode.binary(), "debug", "conflict", str(one.folder / "data"), str(two.folder / "data")],
-                   check=True, stdout=subprocess.DEVNULL, timeout=60, env=kvsnode.clean_environment(one.home))
+                   check=True, stdout=subprocess.DEVNULL, timeout=300, env=kvsnode.clean_environment(one.home))
     one.start()
     two.settings["seed_nodes"] = [f"127.0.0.1:{one.port}"]
     two.start()
@@ -51,5 +51,5 @@ def test_the_loser_of_a_conflict_is_not_gone(make_node):
         assert newest["uuid"] == restored.json()["uuid"] and "conflict" not in newest
         assert [second["data"]["value"], third["data"]["value"]] == [100, 200]
     shown = subprocess.run([kvsnode.binary(), "history", "test/conflict/data", "--json", "--url", one.url], check=True,
-                           capture_output=True, timeout=60, env=kvsnode.clean_environment(one.home)).stdout.decode()
+                           capture_output=True, timeout=300, env=kvsnode.clean_environment(one.home)).stdout.decode()
     assert [json.loads(line).get("conflict_loser", False) for line in shown.splitlines()] == [False, False, True]

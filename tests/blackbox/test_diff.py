@@ -23,7 +23,7 @@ def run_diff(a, b, *args, token=None):
     if token:
         environment["KVS_TOKEN"] = token
     return subprocess.run([kvsnode.binary(), "diff", f"127.0.0.1:{a.port}", b.url, *args], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=120, check=False, env=environment, text=True)
+                          capture_output=True, timeout=300, check=False, env=environment, text=True)
 
 
 def diff(a, b, *args, note=""):
@@ -53,7 +53,7 @@ def asked(node):
 def requests_of(a, b, *args):
     before = asked(a), asked(b)
     result = diff(a, b, *args)
-    # The line of a request may come a moment behind its answer.
+    # The line of a request may come a moment behind its answer, but before the one loop looks at another request.
     assert a.get("/kv/?limit=1").status == b.get("/kv/?limit=1").status == 200
     return result, asked(a) - before[0], asked(b) - before[1]
 
@@ -66,7 +66,7 @@ def part(nodes):
 
 @pytest.fixture
 def two(make_node):
-    return make_cluster(make_node, ["alpha", "beta"], access_log="all")
+    return make_cluster(make_node, ["alpha", "beta"], access_log="all", http_threads=1)
 
 
 def test_a_few_differences_among_many_keys(two):
@@ -180,7 +180,7 @@ def test_what_a_person_sees(two):
         while chunk := os.read(controller, 4096):
             seen += chunk
     os.close(controller)
-    assert process.wait(timeout=60) == 1, seen
+    assert process.wait(timeout=300) == 1, seen
     heading, gone, new, sums = seen.decode().splitlines()
     assert heading.split() == [alpha.url, beta.url, "WINS", "KEY"]
     date = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -272,7 +272,7 @@ def test_pages_that_lead_nowhere_end(make_node):
     """A node that lies must not keep anybody for ever."""
     with Circle() as one, Circle() as two:
         home = make_node(start=False).home
-        run = subprocess.run([kvsnode.binary(), "diff", one.url, two.url], stdin=subprocess.DEVNULL, timeout=60,
+        run = subprocess.run([kvsnode.binary(), "diff", one.url, two.url], stdin=subprocess.DEVNULL, timeout=300,
                              capture_output=True, check=False, env=kvsnode.clean_environment(home), text=True)
     assert run.returncode == 1 and run.stdout == "" and "none of KVS" in run.stderr, run.stderr
 

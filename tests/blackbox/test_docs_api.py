@@ -35,7 +35,7 @@ def test_the_examples_print_what_they_show(fresh_node):
     script = f"U={fresh_node.url}\n" + "".join(
         f"echo; echo '{MARK}{i}'\n{command}\n" for i, (command, _) in enumerate(commands))
     run = subprocess.run(["sh", "-eu"], input=script.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         timeout=60, check=False)
+                         timeout=300, check=False)
     assert run.returncode == 0, run.stderr.decode()
     printed = run.stdout.decode().split(f"\n{MARK}")[1:]
     assert len(printed) == len(commands)

@@ -15,7 +15,7 @@ BUILD = binary().parent
 
 
 def run(program, *arguments, tmp_path, **environment):
-    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=120, check=False,
+    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=300, check=False,
                           env={**clean_environment(tmp_path), **environment})
 
 
@@ -89,7 +89,7 @@ def test_an_installed_tree_is_enough_to_build_with(node, tmp_path):
     if is_sanitized():
         pytest.skip("a sanitized library wants its runtime in every program")
     root = tmp_path / "root"
-    subprocess.run([meson, "install", "-C", str(BUILD), "--no-rebuild", "--destdir", str(root)], check=True, timeout=120,
+    subprocess.run([meson, "install", "-C", str(BUILD), "--no-rebuild", "--destdir", str(root)], check=True, timeout=300,
                    capture_output=True)
     pc = next(root.rglob("kvs.pc"))
     prefix = pathlib.Path(next(line.split("=", 1)[1] for line in pc.read_text().splitlines() if line.startswith("prefix=")))

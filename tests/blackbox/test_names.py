@@ -3,7 +3,7 @@
 import shutil
 
 import kvsnode
-from kvspeers import FAST, make_cluster, member_count, members, mode, state
+from kvspeers import FAST, make_cluster, member_count, members, mode, wait_member_count, wait_state
 
 
 def start_namesake(make_node, name, seed):
@@ -22,12 +22,13 @@ def refused(node):
 
 
 def test_a_name_whose_holder_lives_is_refused(make_node):
-    nodes = make_cluster(make_node, ["n1", "n2"])
+    nodes = make_cluster(make_node, ["n1", "n2"], suspect_timeout_ms=600000)
     holder = members(nodes[0])["n2"]["uuid"]
     assert refused(start_namesake(make_node, "n2", seed=nodes[0]))
     kvsnode.wait_until(lambda: "it comes with the node_id of a living one" in nodes[0].log_text(), "logged")
     for node in nodes:
-        assert node.process.poll() is None and member_count(node) == 2
+        assert node.process.poll() is None
+        wait_member_count(node, 2)
         assert members(node)["n2"]["uuid"] == holder
 
 
@@ -50,10 +51,10 @@ def test_a_replaced_disk_takes_its_name_over_from_the_dead_node(make_node):
         there = members(nodes[0]).get("n3")
         listed = [m for m in nodes[0].get("/members/").json() if m["id"] == "n3" and m["state"] == "alive"]
         return there and len(listed) == 1 and listed[0]["uuid"] != before
-    kvsnode.wait_until(is_back, "the new one under the old name", 60)
-    kvsnode.wait_until(lambda: mode(nodes[2]) == "normal" and nodes[2].get("/kv/a").status == 200, "has the data", 60)
+    kvsnode.wait_until(is_back, "the new one under the old name")
+    kvsnode.wait_until(lambda: mode(nodes[2]) == "normal" and nodes[2].get("/kv/a").status == 200, "has the data")
     nodes[2].put("/kv/b", 2)
     kvsnode.wait_until(lambda: nodes[1].get("/kv/b").status == 200, "replicates")
     old = [m for m in nodes[0].get("/members/?all=1").json() if m["uuid"] == before]
     assert old and old[0]["state"] in ("dead", "left"), old
-    assert state(nodes[1], "n2") == "alive"
+    wait_state(nodes[1], "n2", "alive")

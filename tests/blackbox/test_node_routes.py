@@ -65,7 +65,7 @@ def test_promtool_finds_nothing_in_the_metrics(node, prefix):
     for status in (node.put(key_path(prefix), 1).status, node.get(key_path(prefix)).status):
         assert status < 300
     checked = subprocess.run(["promtool", "check", "metrics"], input=node.get("/metrics").body,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False)
     assert (checked.returncode, checked.stdout) == (0, b"")
 
 

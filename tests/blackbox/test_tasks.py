@@ -104,7 +104,7 @@ def test_every_command_of_the_page_does_what_it_says(user):
 
 
 def test_the_page_is_found_from_help_and_readme():
-    done = subprocess.run([kvsnode.binary(), "help", "tasks"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([kvsnode.binary(), "help", "tasks"], capture_output=True, text=True, check=True, timeout=300)
     assert "docs/tasks.md" in done.stdout
     assert "docs/tasks.md" in (PAGE.parents[1] / "README.md").read_text()
 
