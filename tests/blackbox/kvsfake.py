@@ -76,6 +76,7 @@ class FakeNode:
         self.changed = threading.Condition(self.lock)
         self.batches, self.secret, self.go = batches, secret, go
         self.kept_from = 0        # changes up to this one are gone
+        self.streams = 0          # event streams that have begun: what comes now they will tell
         self.stream_length = 0    # changes after which an event stream ends; 0: never
         self.job = None
         self.ending = False
@@ -226,6 +227,7 @@ class FakeNode:
         with self.lock:
             since = len(self.changes) if query.get("since") == "now" else int(query.get("since", 0))
             gone = since < self.kept_from
+            self.streams += 1
         if gone:
             call.problem(410, "Those changes are no longer kept.")
             return

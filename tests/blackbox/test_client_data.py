@@ -460,7 +460,8 @@ def test_a_reader_that_goes_away_ends_a_listing_without_a_word(node, prefix, tmp
     put_all(node, [f"{prefix}/{n:05}" for n in range(3000)], lambda _: "x" * 50)
     for arguments in (["ls", prefix, "--all"], ["export", prefix + "/", "-"], ["tree", prefix]):
         with subprocess.Popen([binary(), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
-                              env={**clean_environment(tmp_path), "KVS_URL": node.url}) as process:
+                              env={**clean_environment(tmp_path), "KVS_URL": node.url},
+                              pipesize=4096) as process:  # all of it would fit into a common one
             assert process.stdout.readline()
             process.stdout.close()
             err = process.stderr.read()

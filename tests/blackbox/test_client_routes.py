@@ -177,7 +177,7 @@ def test_watch_begins_now_and_goes_on_after_every_break(fake, tmp_path):
     env = {**clean_environment(tmp_path), "KVS_URL": fake.url}
     with subprocess.Popen([binary(), "watch", "--count", "7"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           env=env) as process:
-        wait_until(lambda: any("feed=sse" in path for _, path, _, _ in fake.requests), "it listens")
+        wait_until(lambda: fake.streams, "it listens")
         with fake.lock:
             fake.script = [None, 503, "close"]
         for n in range(7):
