@@ -7,6 +7,7 @@
 #include "cmd/nodes.h"
 #include "daemon/ready.h"
 #include "server/server.h"
+#include "server/signals.h"
 
 struct run {
     struct kvs_cmd_nodes nodes;
@@ -83,6 +84,7 @@ static int run_config(struct run *run, const char *path)
     }
     int err = kvs_config_cluster_secret_ensure(run->config, getenv("HOME"), kvs_random_system(),
                                                &message);
+    kvs_signals_block(); // from the moment on that others find us by our PID file
     if (err == 0)
         err = kvs_instance_register(run->nodes.home, path, &run->instance, &message);
     if (err == 0)

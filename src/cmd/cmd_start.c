@@ -16,7 +16,7 @@
 
 enum {
     READY_TIMEOUT_MS = 60000, // opening may replay a large log
-    HEALTH_TIMEOUT_MS = 10000,
+    HEALTH_TIMEOUT_MS = 30000,
     STOP_TIMEOUT_MS = 30000,
     TAIL_LINES = 10,
     TAIL_SIZE = 16 * 1024,

@@ -422,6 +422,21 @@ def opening(user, config):
     return process
 
 
+def test_a_node_that_can_be_found_is_ended_by_no_signal(user):
+    """Whoever reads the PID file may send one, SIGHUP as well, however early that is."""
+    config = user.config()
+    process = user.popen(config)
+    kvsnode.wait_until(user.pid_file().exists, "its PID file is there")
+    blocked = re.search(r"^SigBlk:\t(\S+)$", pathlib.Path(f"/proc/{process.pid}/status").read_text(), re.M)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        assert int(blocked[1], 16) >> (number - 1) & 1, number
+    process.send_signal(signal.SIGHUP)
+    read_until(process.stdout, "configuration reloaded")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=kvsnode.DEADLINE_S)
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_told_to_stop_while_it_opens_its_data_ends_cleanly(user, how):
     config = user.config()
