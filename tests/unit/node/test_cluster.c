@@ -434,6 +434,15 @@ static size_t count_records(struct cluster *c, int index)
     return count;
 }
 
+// All that was written up to about now is everywhere, as far as this node knows.
+static bool has_followed(struct cluster *c, int index)
+{
+    struct kvs_cluster_status status;
+    kvs_node_cluster_status(c->peers[index].node, &status);
+    return status.watermark_ms + TEST_RETENTION_MS + TEST_RETENTION_MS / 8 >=
+           atomic_load(&c->clock.wall_ms);
+}
+
 static void deletions_are_forgotten_when_all_have_them(void **state)
 {
     struct cluster *c = *state;
@@ -455,7 +464,7 @@ static void deletions_are_forgotten_when_all_have_them(void **state)
     // Past the retention in steps that a cluster would see: each is well below it.
     for (int i = 0; i < 8; i++) {
         atomic_fetch_add(&c->clock.wall_ms, TEST_RETENTION_MS / 4);
-        (void)usleep(300000);
+        WAIT_FOR(has_followed(c, 0) && has_followed(c, 1));
     }
     WAIT_FOR(count_records(c, 0) == 1 && count_records(c, 1) == 1);
     assert_true(holds(c, 0, "stays", "1"));
@@ -476,7 +485,7 @@ static void a_node_that_was_alone_brings_its_deletions_along(void **state)
     assert_int_equal(count_records(c, 1), 1);
     for (int i = 0; i < 6; i++) {
         atomic_fetch_add(&c->clock.wall_ms, TEST_RETENTION_MS / 4);
-        (void)usleep(300000);
+        WAIT_FOR(has_followed(c, 0) && has_followed(c, 1));
     }
     WAIT_FOR(count_records(c, 0) == 0 && count_records(c, 1) == 0);
     assert_int_equal(kvs_metrics_counter(c->metrics, KVS_METRIC_DIVERGENCES), 0);
