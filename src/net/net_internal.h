@@ -31,8 +31,8 @@ struct net_loop {
     bool draining;
     bool closing; // its handles
     int64_t drain_until_ns;
-    int64_t ticked_ns; // the last tick's time
-    bool lenient;      // it judged nobody
+    int64_t ticked_ns;       // the last tick's time
+    bool lenient;            // it judged nobody
     char scratch[16 * 1024]; // what a lingering client still sends
 };
 

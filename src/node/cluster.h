@@ -47,8 +47,8 @@ void kvs_node_set_address(struct kvs_node *node, const char *address);
 // Peers will be told that this node pauses, and then nothing more is sent.
 void kvs_node_pause(struct kvs_node *node);
 
-// Where a pause was asked for, returns when its messages are with the transport, or after ten seconds
-// with a node that is stuck: its peers find out by themselves.
+// Where a pause was asked for, returns when its messages are with the transport, or after ten
+// seconds with a node that is stuck: its peers find out by themselves.
 void kvs_node_await_pause(struct kvs_node *node);
 
 struct kvs_member_info {
