@@ -101,15 +101,26 @@ static void print_bash(void)
     print_cases(print_options);
     fputs("  esac\n}\n_kvs_valued() {\n  case $1 in\n", stdout);
     print_cases(print_valued);
+    // What the words of other people are (keys, file names) is never expanded: `compgen -W` would
+    // run a key named $(…).
     fputs("  esac\n}\n"
+          "_kvs_offer() {\n"
+          "  local line\n"
+          "  while IFS= read -r line; do\n"
+          "    [[ $line == \"$1\"* ]] && COMPREPLY+=(\"$line\")\n"
+          "  done\n"
+          "}\n"
           "_kvs() {\n"
           "  local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} i mark= url=()\n"
+          "  local word=${cur//\\\\/}\n" // as it will be without the shell's quotes
+          "  word=${word#[\\'\\\"]}\n"
           "  COMPREPLY=()\n"
           "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
           "    COMPREPLY=($(compgen -W '",
           stdout);
     print_command_words();
-    fputs("' -- \"$cur\") $(compgen -f -X '!*.yaml' -- \"$cur\"))\n"
+    fputs("' -- \"$cur\"))\n"
+          "    _kvs_offer '' < <(compgen -f -X '!*.yaml' -- \"$word\")\n"
           "    return\n"
           "  fi\n"
           "  for ((i = 2; i < COMP_CWORD; i++)); do\n"
@@ -132,18 +143,16 @@ static void print_bash(void)
     print_command_words();
     fputs(" tasks' -- \"$cur\")) ;;\n"
           "    shell) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$cur\")) ;;\n"
-          "    config) COMPREPLY=($(compgen -f -X '!*.yaml' -- \"$cur\") $(compgen -d -- "
-          "\"$cur\")) ;;\n"
+          "    config) _kvs_offer '' < <(compgen -f -X '!*.yaml' -- \"$word\"; "
+          "compgen -d -- \"$word\") ;;\n"
           "    key)\n"
-          "      case $cur in */*) i=${cur%/*}/ ;; *) i= ;; esac\n"
-          "      local IFS=$'\\n'\n"
-          "      COMPREPLY=($(compgen -W \"$(kvs ls \"${url[@]}\" --limit 1000 -- \"$i\" "
-          "2>/dev/null)\""
-          " -- \"$cur\"))\n"
+          "      case $word in */*) i=${word%/*}/ ;; *) i= ;; esac\n"
+          "      _kvs_offer \"$word\" < <(kvs ls \"${url[@]}\" --limit 1000 -- \"$i\" "
+          "2>/dev/null)\n"
           "      [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace\n"
-          "      [ \"$command\" = export ] && COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
+          "      [ \"$command\" = export ] && _kvs_offer '' < <(compgen -f -- \"$word\")\n"
           "      ;;\n"
-          "    file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+          "    file) _kvs_offer '' < <(compgen -f -- \"$word\") ;;\n"
           "  esac\n"
           "}\n"
           "complete -o filenames -F _kvs kvs\n",

@@ -566,7 +566,7 @@ def complete(tmp_path, url, words):
     done = subprocess.run(["bash", "-c", program, "bash", *words], capture_output=True, env=env, cwd=tmp_path, timeout=300,
                           check=True)
     assert done.stderr == b""
-    return done.stdout.decode().split()
+    return done.stdout.decode().split("\n")[:-1]
 
 
 def test_bash_completes_commands_options_files_and_keys(node, prefix, tmp_path):
@@ -583,3 +583,16 @@ def test_bash_completes_commands_options_files_and_keys(node, prefix, tmp_path):
     assert offer("completion", "z") == ["zsh"]
     assert set(offer("help", "ta")) == {"tasks"}
     assert offer("get", "--url", node.url, f"{prefix}/be") == [f"{prefix}/beta"]
+
+
+def test_bash_completes_keys_as_they_are_and_runs_none_of_them(node, prefix, tmp_path):
+    names = ["$(touch ran)", "`touch ran`", "$HOME", "*", "a  b", "it's", 'say "x"', "back\\slash", "~", "{a,b}"]
+    put_all(node, [f"{prefix}/{name}" for name in names])
+    (tmp_path / "$(touch ran).yaml").write_text("")
+    (tmp_path / "a  b.yaml").write_text("")
+    offer = lambda *words: complete(tmp_path, node.url, ["kvs", *words])
+    assert sorted(offer("get", f"{prefix}/")) == sorted(f"{prefix}/{name}" for name in names)
+    assert offer("get", f"{prefix}/a\\ \\ ") == [f"{prefix}/a  b"]
+    assert offer("get", f"'{prefix}/it") == [f"{prefix}/it's"]
+    assert offer("start", "$") == ["$(touch ran).yaml"] and offer("start", "a") == ["a  b.yaml"]
+    assert "a  b.yaml" in offer("import", "") and not (tmp_path / "ran").exists()
