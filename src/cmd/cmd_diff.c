@@ -11,7 +11,11 @@
 #include "cmd/compare.h"
 #include "cmd/diff_show.h"
 
-enum { PAGE_LIMIT = 1000 };
+enum {
+    PAGE_LIMIT = 1000,
+    DIFFER = 1, // exit code, as of diff and cmp; failures that are KVS_EXIT_FAILED elsewhere have
+                // another
+};
 
 struct side {
     const char *name; // as given
@@ -103,8 +107,10 @@ static int side_entry(struct side *side, const struct kvs_compare_scope *scope,
             return KVS_EXIT_OK;
         if (read_page(side->client, scope, side->next ? side->next : "", &entries, &next, &error) !=
             KVS_CLIENT_OK) {
-            fprintf(stderr, "%s: ", side->name);
-            return kvs_cmd_client_error(&error);
+            struct kvs_client_error named = error;
+            (void)snprintf(named.message, sizeof(named.message), "%s: %s", side->name,
+                           error.message);
+            return kvs_cmd_client_error(&named);
         }
         kvs_compare_entries_done(&side->page);
         free(side->next);
@@ -171,6 +177,11 @@ static int compare(struct side sides[static 2], const struct kvs_compare_scope *
     case KVS_COMPARE_UNSUPPORTED:
         break;
     }
+    // Who may not list there either needs no note: the first page says so.
+    const struct kvs_compare_entry *first = NULL;
+    code = side_entry(&sides[side], scope, read_listing, &first);
+    if (code != KVS_EXIT_OK)
+        return code;
     kvs_cmd_error("note: %s cannot be compared by fingerprints (%s): reading both listings, which "
                   "show no deletions",
                   sides[side].name, reason_of(&error));
@@ -188,10 +199,11 @@ static int run_diff(const struct kvs_args *args)
     if (asprintf(&prefix, "%s%s", word, below_only ? "" : "/") < 0) {
         prefix = NULL;
         kvs_cmd_error("out of memory");
-        return KVS_EXIT_FAILED;
+        return KVS_EXIT_NO_COMPARISON;
     }
     const struct kvs_compare_scope scope = {.key = below_only ? NULL : word, .prefix = prefix};
     struct side sides[2] = {{0}, {0}};
+    bool differ = false;
     int code = side_open(args, args->operands[0], &sides[0]);
     if (code == KVS_EXIT_OK)
         code = side_open(args, args->operands[1], &sides[1]);
@@ -200,13 +212,16 @@ static int run_diff(const struct kvs_args *args)
         kvs_diff_show_init(&show, args, sides[0].name, sides[0].client, sides[1].name,
                            sides[1].client);
         code = compare(sides, &scope, &show);
-        if (code == KVS_EXIT_OK)
-            code = kvs_diff_show_end(&show);
+        differ = code == KVS_EXIT_OK && kvs_diff_show_end(&show);
         kvs_diff_show_done(&show);
     }
     side_done(&sides[0]);
     side_done(&sides[1]);
-    return code;
+    if (differ && (fflush(stdout) != 0 || ferror(stdout)))
+        code = KVS_EXIT_FAILED; // kvs_cmd_main says so
+    else if (differ)
+        return DIFFER;
+    return code == KVS_EXIT_FAILED ? KVS_EXIT_NO_COMPARISON : code;
 }
 
 static const struct kvs_cmd_option diff_options[] = {
@@ -234,7 +249,9 @@ const struct kvs_command_body kvs_cmd_diff = {
         "not\n"
         "read everything under PREFIX, and nodes without clustering make it read everything, and\n"
         "it says so; in the last two cases deletions do not show. A token sees what it may read.\n"
-        "Exit code 0 when nothing differs, 1 when something does.\n"
+        "Exit code 0 when nothing differs, 1 when something does, 12 (or 6, 7, 8 as of every "
+        "command)\n"
+        "when it could not be found out.\n"
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs diff node1:8080 node2:8080\n"

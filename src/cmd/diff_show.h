@@ -41,7 +41,7 @@ void kvs_diff_show_done(struct kvs_diff_show *show);
 int kvs_diff_show_key(struct kvs_diff_show *show, const struct kvs_compare_entry *a,
                       const struct kvs_compare_entry *b);
 
-// The sums, for people; the command's exit code.
-int kvs_diff_show_end(const struct kvs_diff_show *show);
+// The sums, for people. True: something differs.
+bool kvs_diff_show_end(const struct kvs_diff_show *show);
 
 #endif

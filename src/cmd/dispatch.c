@@ -162,9 +162,8 @@ int kvs_cmd_main(int argc, char **argv)
     (void)setlocale(LC_CTYPE, "C.UTF-8"); // for the widths of characters; without it all count 1
     int code = dispatch(argc, argv);
     // A full disk or a closed pipe must not look like success.
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == KVS_EXIT_OK) {
-        kvs_cmd_error("cannot write the output");
-        code = KVS_EXIT_FAILED;
-    }
-    return code;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    kvs_cmd_error("cannot write the output");
+    return code == KVS_EXIT_OK ? KVS_EXIT_FAILED : code;
 }

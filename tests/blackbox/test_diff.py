@@ -274,7 +274,25 @@ def test_pages_that_lead_nowhere_end(make_node):
         home = make_node(start=False).home
         run = subprocess.run([kvsnode.binary(), "diff", one.url, two.url], stdin=subprocess.DEVNULL, timeout=300,
                              capture_output=True, check=False, env=kvsnode.clean_environment(home), text=True)
-    assert run.returncode == 1 and run.stdout == "" and "none of KVS" in run.stderr, run.stderr
+    assert run.returncode == 12 and run.stdout == "" and "none of KVS" in run.stderr, run.stderr
+
+
+def test_failure_is_told_from_a_difference(two):
+    """1 is the answer 'they differ'; whatever keeps diff from an answer ends with another code."""
+    alpha, beta = two
+    part(two)
+    put(alpha, "mine", 1, "nodes=1")
+    missing = f"127.0.0.1:{kvsnode.free_port()}"
+    command = [kvsnode.binary(), "diff", f"127.0.0.1:{alpha.port}"]
+    with subprocess.Popen([*command, beta.url], stdout=subprocess.PIPE, env=kvsnode.clean_environment(alpha.home)) as whole:
+        whole.communicate(timeout=60)
+    unread = subprocess.run(["sh", "-c", 'exec "$@" >/dev/full', "sh", *command, beta.url], timeout=60, check=False,
+                            capture_output=True, env=kvsnode.clean_environment(alpha.home), text=True)
+    assert whole.returncode == 1 and unread.returncode == 12 and unread.stderr == "kvs: cannot write the output\n", unread
+    for code, words in ((6, [missing]), (2, []), (2, ["ftp://x"])):
+        run = subprocess.run([*command, *words], capture_output=True, timeout=60, check=False,
+                             env=kvsnode.clean_environment(alpha.home))
+        assert run.returncode == code, run
 
 
 # ---- Who may compare
@@ -330,7 +348,8 @@ def test_diff_of_what_one_may_read(world):
     run = run_diff(node, node, "/mine", token=bob.token)
     assert (run.returncode, run.stdout) == (0, "") and "may read everything" in run.stderr
     assert run_diff(node, node, "/ours", token=bob.token).stderr == ""
-    assert run_diff(node, node, "/ours", token="none").returncode == 7
+    run = run_diff(node, node, "/ours", token="none")
+    assert run.returncode == 7 and run.stderr.startswith("kvs: ") and run.stderr.count("\n") == 1, run.stderr
 
 
 # ---- POST /kv_compare
