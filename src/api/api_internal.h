@@ -271,6 +271,8 @@ enum kvs_api_verdict kvs_api_conditions_judge(const struct kvs_api_conditions *c
                                               const struct kvs_version *version);
 // For writes: reads the headers into the write's condition.
 KVS_MUST_CHECK int kvs_api_conditions_for_write(struct kvs_api_call *call, struct kvs_write *write);
+// KVS_ERR_INVALID with its detail for a condition on a request that judges none.
+KVS_MUST_CHECK int kvs_api_conditions_refuse(struct kvs_api_call *call);
 
 // fingerprint.c: for a listing of what begins with `prefix`: adds its entity tag, where there is
 // one for this caller, and judges If-None-Match by it. On a worker.

@@ -238,6 +238,15 @@ static bool comes_as_peer(const struct kvs_api_call *call)
            kvs_peer_has_credentials(&call->exchange->request);
 }
 
+// Who sends a condition with a request that changes something relies on it: where none is judged it
+// is refused rather than passed over.
+static bool passes_over_conditions(const struct kvs_route *route)
+{
+    return route->method != KVS_HTTP_GET && route->scope != KVS_SCOPE_PEER &&
+           route->handler != kvs_api_put && route->handler != kvs_api_patch &&
+           route->handler != kvs_api_delete && route->handler != kvs_api_restore;
+}
+
 void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
 {
     struct kvs_api_call *call = kvs_arena_alloc(&exchange->arena, sizeof(*call));
@@ -259,6 +268,8 @@ void kvs_api_handle(struct kvs_api *api, struct kvs_http_exchange *exchange)
     int err = kvs_api_authorize(call);
     if (!err)
         err = decode_key(call, &match);
+    if (!err && passes_over_conditions(match.route))
+        err = kvs_api_conditions_refuse(call);
     if (err)
         kvs_api_finish(call, err);
     else if (kvs_api_is_between_peers(match.route) || comes_as_peer(call))

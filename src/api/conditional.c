@@ -165,6 +165,18 @@ static void set_condition(struct kvs_write *write, const struct kvs_api_tags *ta
     write->condition_uuid_count = tags->count;
 }
 
+int kvs_api_conditions_refuse(struct kvs_api_call *call)
+{
+    const struct kvs_http_request *request = &call->exchange->request;
+    static const char *const names[] = {"If-Match", "If-None-Match", "If-Unmodified-Since"};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(names); i++)
+        if (kvs_http_header_get(request, names[i]).data)
+            return kvs_api_fail(call, KVS_ERR_INVALID,
+                                "This request takes no conditions: %s would not be looked at.",
+                                names[i]);
+    return 0;
+}
+
 int kvs_api_conditions_for_write(struct kvs_api_call *call, struct kvs_write *write)
 {
     struct kvs_api_conditions conditions;

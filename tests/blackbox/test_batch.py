@@ -18,6 +18,21 @@ def put(path, data, **more):
     return {"op": "put", "path": path, "data": data, **more}
 
 
+def test_conditions_are_not_passed_over(node, prefix):
+    """A batch and a prefix judge none: who sends one must not believe that it held."""
+    node.put(key_path(f"{prefix}/there"), 1)
+    entries = json.dumps([put(f"{prefix}/there", 2)]).encode()
+    for headers in ({"If-Match": "*"}, {"If-None-Match": "*"}, {"If-Unmodified-Since": "Thu, 01 Jan 2026 00:00:00 GMT"}):
+        for answer in (node.request("POST", "/kv_batch", entries, headers),
+                       node.request("DELETE", f"/kv/{prefix}/?recursive=1", None, headers),
+                       node.request("POST", "/api/backup", None, headers)):
+            assert_problem(answer, 400, "Bad Request")
+            assert next(iter(headers)) in answer.json()["detail"]
+    assert node.get(key_path(f"{prefix}/there")).json()["data"] == 1
+    dated = {"If-Modified-Since": "Thu, 01 Jan 2026 00:00:00 GMT"}  # not for such methods: RFC 9110 section 13.1.3
+    assert node.request("POST", "/kv_batch", entries, dated).status == 200
+
+
 def test_results_stand_in_their_places(node, prefix):
     first = node.put(key_path(f"{prefix}/old"), 1).json()
     results = batch(node, [
