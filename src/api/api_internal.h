@@ -93,6 +93,7 @@ struct kvs_route_match {
     bool has_action;         // the audit log knows the route
     enum kvs_audit_action action;
     unsigned allowed; // without a route: bits of the methods the path has; 0 = unknown path
+    enum kvs_route_feature off; // without a route: the path has one, but this is off; else ALWAYS
 };
 
 void kvs_route_shapes_init(struct kvs_route_shape shapes[static KVS_ROUTE_COUNT]);

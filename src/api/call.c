@@ -176,6 +176,23 @@ void kvs_api_body_reserve(struct kvs_api_call *call, size_t size)
 
 // ---- The beginning
 
+static int no_route(struct kvs_api_call *call, enum kvs_route_feature off)
+{
+    static const char *const settings[] = {
+        [KVS_FEATURE_HISTORY] = "revision_history_enabled",
+        [KVS_FEATURE_METRICS] = "metrics_enabled",
+        [KVS_FEATURE_AUDIT] = "tamper_logging_enabled",
+        [KVS_FEATURE_CLUSTER] = "clustering_enabled",
+        [KVS_FEATURE_AUTH] = "auth_enabled",
+    };
+    const char *setting = (size_t)off < KVS_ARRAY_SIZE(settings) ? settings[off] : NULL;
+    if (setting)
+        return kvs_api_fail(call, KVS_ERR_NOT_FOUND,
+                            "This node does without this route: %s is false.", setting);
+    return kvs_api_fail(call, KVS_ERR_NOT_FOUND,
+                        "There is no such route; GET / lists where to begin.");
+}
+
 static void refuse(struct kvs_api_call *call, const struct kvs_route_match *match)
 {
     static const enum kvs_http_method listed[] = {
@@ -186,8 +203,7 @@ static void refuse(struct kvs_api_call *call, const struct kvs_route_match *matc
     if (kvs_slice_eq(request->path, KVS_SLICE("*")))
         allowed = ~0U; // OPTIONS * asks about the server as a whole
     if (!allowed) {
-        kvs_api_finish(call, kvs_api_fail(call, KVS_ERR_NOT_FOUND,
-                                          "There is no such route; GET / lists where to begin."));
+        kvs_api_finish(call, no_route(call, match->off));
         return;
     }
     if (allowed & 1U << KVS_HTTP_GET)

@@ -140,15 +140,20 @@ struct kvs_route_match kvs_route_find(const struct kvs_api *api, enum kvs_http_m
     if (method == KVS_HTTP_HEAD)
         method = KVS_HTTP_GET;
     unsigned allowed = 0;
+    enum kvs_route_feature off = KVS_FEATURE_ALWAYS;
     for (size_t i = 0; i < KVS_ROUTE_COUNT; i++) {
         struct kvs_route_match match = {.route = &routes[i],
                                         .has_action = api->shapes[i].has_action,
                                         .action = api->shapes[i].action};
-        if (!shape_matches(&api->shapes[i], path, &match) || !feature_is_on(api, routes[i].feature))
+        if (!shape_matches(&api->shapes[i], path, &match))
             continue;
+        if (!feature_is_on(api, routes[i].feature)) {
+            off = routes[i].feature;
+            continue;
+        }
         if (routes[i].method == method)
             return match;
         allowed |= 1U << routes[i].method;
     }
-    return (struct kvs_route_match){.allowed = allowed};
+    return (struct kvs_route_match){.allowed = allowed, .off = off};
 }

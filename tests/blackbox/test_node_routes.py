@@ -69,8 +69,13 @@ def test_promtool_finds_nothing_in_the_metrics(node, prefix):
     assert (checked.returncode, checked.stdout) == (0, b"")
 
 
-def test_with_metrics_off_the_route_is_404(make_node):
-    assert make_node(metrics_enabled=False).get("/metrics").status == 404
+def test_a_route_that_is_off_names_the_setting(make_node):
+    off = make_node(metrics_enabled=False, clustering_enabled=False, tamper_logging_enabled=False, revision_history_enabled=False)
+    for path, setting in {"/metrics": "metrics_enabled", "/merkle_tree/root": "clustering_enabled", "/api/audit": "tamper_logging_enabled",
+                          "/api/data/a/history": "revision_history_enabled", "/api/users": "auth_enabled"}.items():
+        answer = off.get(path)
+        assert answer.status == 404 and f"{setting} is false" in answer.json()["detail"], answer
+    assert "no such route" in off.get("/nope").json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/openapi.json"])

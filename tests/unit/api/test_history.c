@@ -176,7 +176,7 @@ static void without_the_feature_its_routes_do_not_exist(void **state)
     f->options.revision_history_enabled = false;
     api_renew(f);
     assert_int_equal(api_get(f, "/api/data/a/history"), 404);
-    assert_contains(api_detail(f), "no such route");
+    assert_contains(api_detail(f), "revision_history_enabled is false");
     assert_int_equal(api_get(f, "/api/data/a/history/1"), 404);
     assert_int_equal(api_post(f, "/api/data/a/history/1/restore"), 404);
     assert_int_equal(api_post(f, "/api/data/a/history"), 404);
