@@ -45,3 +45,13 @@ def test_the_examples_print_what_they_show(fresh_node):
         if expected:
             pattern = ".*".join(re.escape(part) for part in without_versions(expected).split("…"))
             assert re.fullmatch(pattern, output), (command, output)
+
+
+def test_no_page_says_a_thing_twice_and_tables_have_a_head():
+    for page in sorted(DOCUMENT.parent.rglob("*.md")):
+        lines = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8")).splitlines()
+        headings = [line for line in lines if line.startswith("## ")]
+        assert len(set(headings)) == len(headings), page
+        for above, line, below in zip(["", *lines], lines, [*lines[1:], ""]):
+            if line.startswith("|") and not above.startswith("|"):
+                assert re.match(r"\|[-:| ]+\|$", below), (page, line)
