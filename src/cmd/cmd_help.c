@@ -60,7 +60,7 @@ void kvs_help_print(void)
     fputs("\n"
           "Start here:\n"
           "  kvs start node1             Run a node in the background; creates node1.yaml\n"
-          "  export KVS_TOKEN=$(kvs token create node1 | sed -n 's/^Token: //p')\n"
+          "  export KVS_TOKEN=$(kvs token create node1 --bare)\n"
           "  kvs put greeting '{\"hello\":\"world\"}'\n"
           "  kvs get greeting\n"
           "  curl -H \"Authorization: Bearer $KVS_TOKEN\" http://127.0.0.1:8080/kv/greeting\n"

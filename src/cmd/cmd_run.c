@@ -36,8 +36,7 @@ static void greet(const struct kvs_config *config, const char *address)
     fprintf(stderr, "\nKVS serves at %s://%s (Ctrl-C ends it). Try in another terminal:\n", scheme,
             address);
     if (config->auth_enabled)
-        fprintf(stderr, "  export KVS_TOKEN=$(kvs token create '%s' | sed -n 's/^Token: //p')\n",
-                config->path);
+        fprintf(stderr, "  export KVS_TOKEN=$(kvs token create '%s' --bare)\n", config->path);
     fprintf(stderr,
             "  curl%s -X PUT %s://%s/kv/greeting -d '{\"hello\":\"world\"}'\n"
             "  curl%s %s://%s/kv/greeting\n"

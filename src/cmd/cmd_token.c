@@ -28,6 +28,10 @@ static int print_owner(const struct kvs_args *args, const struct owner_texts *ow
             owner->user, owner->group, owner->token, (long long)owner->expires_at);
         return KVS_EXIT_OK;
     }
+    if (kvs_args_flag(args, "bare")) {
+        puts(owner->token);
+        return KVS_EXIT_OK;
+    }
     kvs_time_rfc3339(owner->expires_at * 1000, expires);
     printf("User UUID: %s\nGroup UUID: %s\nToken: %s\nExpires: %.*s\n", owner->user, owner->group,
            owner->token, KVS_RFC3339_SIZE, expires);
@@ -176,7 +180,8 @@ static int create(struct kvs_account_cmd *cmd)
     kvs_buf_append_char(&body, '}');
     if (code == KVS_EXIT_OK)
         code = kvs_account_cmd_call(cmd, "POST", "/api/tokens", &body, &root);
-    if (code == KVS_EXIT_OK && kvs_cmd_output(cmd->args) == KVS_CMD_OUTPUT_PLAIN) {
+    bool bare = kvs_args_flag(cmd->args, "bare");
+    if (code == KVS_EXIT_OK && (bare || kvs_cmd_output(cmd->args) == KVS_CMD_OUTPUT_PLAIN)) {
         const char *token = text_member(cmd, root, "token");
         puts(token ? token : "");
         return token ? KVS_EXIT_OK : KVS_EXIT_FAILED;
@@ -246,6 +251,16 @@ static int run_token(const struct kvs_args *args)
     };
     bool creates = strcmp(args->operands[0], "create") == 0;
     bool has_user = kvs_args_value(args, "user") != NULL;
+    bool bare = kvs_args_flag(args, "bare");
+    if (bare && !creates)
+        return kvs_cmd_usage_error(args->command, "--bare goes with create");
+    if (bare && kvs_args_flag(args, "json"))
+        return kvs_cmd_usage_error(args->command, "--bare and --json exclude each other");
+    if (creates && args->operand_count == 2 && !has_user &&
+        (kvs_args_value(args, "scopes") || kvs_args_value(args, "ttl")))
+        return kvs_cmd_usage_error(args->command,
+                                   "the owner's token has all scopes for 24 h: --scopes and --ttl "
+                                   "go with --user");
     if (creates && args->operand_count == 2 && !has_user)
         return create_owner_token(args);
     if (creates && !has_user)
@@ -258,6 +273,7 @@ static const struct kvs_cmd_option token_options[] = {
     {"user", 0, "USER", "create, list: whose; a UUID or nickname"},
     {"scopes", 0, "SCOPE,…", "create: what it allows (read,write)"},
     {"ttl", 0, "TTL", "create: how long it is valid (1h)"},
+    {"bare", 0, NULL, "create: print the token alone"},
     KVS_CMD_CLIENT_OPTIONS,
     {0},
 };
@@ -268,7 +284,8 @@ const struct kvs_command_body kvs_cmd_token = {
     .details =
         "Actions:\n"
         "  create CONFIG           A token of all scopes for user root, who is made if missing:\n"
-        "                          for whoever can read the node's CONFIG, running or stopped\n"
+        "                          for whoever can read the node's CONFIG, running or stopped.\n"
+        "                          It is valid for 24 h; four lines, with --bare the token alone\n"
         "  create --user USER      A token for USER; of scopes that your own token has\n"
         "  list                    Tokens that have not expired, by their hashes\n"
         "  revoke HASH             Ends it at once; '-' reads the token itself from stdin\n"
@@ -279,6 +296,6 @@ const struct kvs_command_body kvs_cmd_token = {
         "\n" KVS_CMD_CLIENT_DETAILS "\n"
         "Examples:\n"
         "  kvs token create node1\n"
-        "  export KVS_TOKEN=$(kvs token create node1 | sed -n 's/^Token: //p')\n"
+        "  export KVS_TOKEN=$(kvs token create node1 --bare)\n"
         "  kvs token create --user ann --scopes read --ttl 30m\n",
 };

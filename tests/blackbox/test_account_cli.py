@@ -92,6 +92,23 @@ def test_users_and_groups(shell):
     shell("group", "show", crew, code=4)
 
 
+def test_the_owners_token_alone(user):
+    config = user.config(auth_enabled=True, cluster_secret=SECRET)
+    stopped = user.ok("token", "create", config, "--bare").stdout
+    user.ok("start", config)
+    running = user.ok("token", "create", config, "--bare").stdout
+    for text in (stopped, running):
+        token = text.removesuffix("\n")
+        assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token)
+        env = {"KVS_URL": f"http://{user.status()['node1']['address']}", "KVS_TOKEN": token}
+        assert user.run("user", "list", env=env).returncode == 0
+    # What it would not do it does not pass over: the owner's token has all scopes, for a day.
+    for words in (["--scopes", "read"], ["--ttl", "5m"], ["--bare", "--json"]):
+        result = user.run("token", "create", config, *words)
+        assert result.returncode == 2 and result.stdout == "", result
+    assert user.run("token", "list", "--bare").returncode == 2
+
+
 def test_tokens(user, shell):
     shell("user", "create", "ann")
     token = shell("token", "create", "--user", "ann", "--scopes", "read", "--ttl", "5m").strip()
