@@ -9,6 +9,22 @@
 
 enum { TEXT_SIZE_MAX = 16 << 10, BITS = 12 };
 
+// Without accounts KEY/metadata is the path of a plain record, which must be neither written nor
+// deleted in the belief that it were metadata. A method that no route of accounts knows is a 405
+// where they exist, whatever the token may do.
+static int require_accounts(struct kvs_account_cmd *cmd)
+{
+    struct kvs_client_response response;
+    struct kvs_client_error error;
+    enum kvs_client_code code =
+        kvs_client_request(cmd->client, "PATCH", "/api/users", NULL, NULL, 0, &response, &error);
+    if (code == KVS_CLIENT_OK)
+        kvs_client_response_done(&response);
+    else if (error.http_status != 405)
+        return kvs_cmd_client_error(&error);
+    return KVS_EXIT_OK;
+}
+
 static int target_of(struct kvs_account_cmd *cmd, struct kvs_buf *ret_target)
 {
     const char *reason = NULL;
@@ -19,7 +35,7 @@ static int target_of(struct kvs_account_cmd *cmd, struct kvs_buf *ret_target)
     kvs_percent_encode(ret_target, key, true);
     kvs_buf_append_str(ret_target, "/metadata");
     kvs_buf_append_char(ret_target, '\0');
-    return ret_target->err ? KVS_EXIT_FAILED : KVS_EXIT_OK;
+    return ret_target->err ? KVS_EXIT_FAILED : require_accounts(cmd);
 }
 
 // "cdwr--wr---r": owner, group, others, each create, delete, write, read.

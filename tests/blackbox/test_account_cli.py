@@ -69,6 +69,19 @@ def test_a_node_without_accounts_says_so(user):
     assert result.returncode == 2 and "auth_enabled is false" in result.stderr
 
 
+def test_metadata_of_a_node_without_accounts_touches_no_record(user):
+    """There app/metadata is a record like any other."""
+    config = user.config()
+    user.ok("start", config)
+    env = {"KVS_URL": f"http://{user.status()['node1']['address']}"}
+    stored = user.run("put", "app/metadata", "1", env=env)
+    assert stored.returncode == 0
+    for words in (["set", "app", "--permissions", "0"], ["delete", "app"], ["get", "app"], ["set", "new"]):
+        result = user.run("metadata", *words, env=env)
+        assert result.returncode == 4 and "auth_enabled is false" in result.stderr, result
+    assert user.run("ls", "--all", "--values", env=env).stdout == "app/metadata\t1\n"
+
+
 def test_users_and_groups(shell):
     ann = shell("user", "create", "ann").strip()
     bob = shell("user", "create", "bob").strip()
