@@ -43,6 +43,7 @@ struct import {
     uint64_t expired;
     uint64_t read_bytes;
     uint64_t size_bytes; // of the file; 0: not known
+    bool never_begun;    // the file could not be opened: there is nothing to sum up
 };
 
 // ---- One record
@@ -195,6 +196,7 @@ static int import_file(struct import *import, const char *path)
     struct stat status;
     int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
+        import->never_begun = true;
         kvs_cmd_error("cannot open %s: %s", path, strerror(errno));
         return KVS_EXIT_FAILED;
     }
@@ -314,6 +316,8 @@ static void say_interrupted(struct import *import)
 static int finish(struct import *import, int code)
 {
     int finished = code == KVS_EXIT_OK ? kvs_importer_finish(import->importer) : code;
+    if (import->never_begun)
+        return finished;
     if (finished != KVS_EXIT_OK) {
         say_interrupted(import);
         kvs_importer_stop(import->importer);
@@ -355,6 +359,18 @@ static int check_operands(const struct kvs_args *args)
             return kvs_cmd_usage_error(args->command, "--%s goes with --from", from_only[i]);
     if (from && kvs_args_value(args, "from-line"))
         return kvs_cmd_usage_error(args->command, "--from-line goes with a FILE");
+    return KVS_EXIT_OK;
+}
+
+// Said once, and not of every line.
+static int check_under(const struct kvs_args *args, struct kvs_slice under)
+{
+    const char *reason = NULL;
+    if (under.data[under.size - 1] == '/')
+        under.size--;
+    if (!kvs_key_is_valid(under, &reason))
+        return kvs_cmd_usage_error(args->command, "--under '%.*s' is no prefix of keys: %s",
+                                   KVS_SLICE_FMT(under), reason);
     return KVS_EXIT_OK;
 }
 
@@ -403,6 +419,8 @@ static int run_import(const struct kvs_args *args)
         code = read_number(args, "parallel", WORKERS_MAX, &workers);
     if (code == KVS_EXIT_OK)
         code = read_number(args, "from-line", UINT64_MAX, &import.from_line);
+    if (code == KVS_EXIT_OK && size > 0)
+        code = check_under(args, kvs_slice(word, size));
     if (code != KVS_EXIT_OK)
         return code;
     if (asprintf(&under, "%s%s", word ? word : "", size > 0 && word[size - 1] != '/' ? "/" : "") <

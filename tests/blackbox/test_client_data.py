@@ -596,3 +596,12 @@ def test_bash_completes_keys_as_they_are_and_runs_none_of_them(node, prefix, tmp
     assert offer("get", f"'{prefix}/it") == [f"{prefix}/it's"]
     assert offer("start", "$") == ["$(touch ran).yaml"] and offer("start", "a") == ["a  b.yaml"]
     assert "a  b.yaml" in offer("import", "") and not (tmp_path / "ran").exists()
+
+
+def test_an_import_that_cannot_begin_says_so_and_no_more(kvs, tmp_path):
+    missing = kvs("import", tmp_path / "none.ndjson")
+    assert missing.code == 1 and missing.err.count("\n") == 1 and "cannot open" in missing.err
+    (tmp_path / "one.ndjson").write_text('{"path":"a","data":1}\n')
+    for under in ("/a", "a//b", "..", "_range"):
+        wrong = kvs("import", tmp_path / "one.ndjson", "--under", under)
+        assert wrong.code == 2 and wrong.err.count("\n") == 1 and "--under" in wrong.err, wrong
