@@ -42,6 +42,9 @@ static int open_reader(const char *file, int *ret_fd, struct kvs_backup_reader *
     if (*ret_fd < 0)
         return kvs_fail(ret_message, kvs_err_from_errno(errno), "open %s: %s", file,
                         strerror(errno));
+    struct stat status;
+    if (fstat(*ret_fd, &status) == 0 && S_ISDIR(status.st_mode))
+        return kvs_fail(ret_message, KVS_ERR_INVALID, "%s is a folder: name a backup in it", file);
     const struct kvs_backup_source source = {read_file, ret_fd};
     int err = kvs_backup_reader_open(&source, ret_reader, ret_message);
     return err ? kvs_fail_wrap(ret_message, err, "%s", file) : 0;

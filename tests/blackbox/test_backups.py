@@ -330,6 +330,7 @@ def test_refusals_say_why_and_touch_nothing(make_node, kvs, tmp_path):
     damaged.write_bytes(b"")
     refused(damaged, "empty")
     refused(tmp_path / "missing", "no such file")
+    refused(tmp_path, "is a folder")
     refused(path, "not empty", data_dir=node.folder)
     result = kvs("backup", "verify", path)
     assert result.code == 0 and result.out.strip() == path
