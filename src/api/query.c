@@ -111,7 +111,7 @@ int kvs_api_parse_ttl(struct kvs_api_call *call, const char *where, struct kvs_s
     if (text.size > 0 && kvs_duration_parse(text, &ns) != 0)
         return kvs_api_fail(call, KVS_ERR_INVALID,
                             "%s \"%.*s\" is not a duration such as \"90s\", \"1h30m\" or \"250ms\" "
-                            "(\"0\" = none).",
+                            "(\"0\" = none, at most 292 years).",
                             where, KVS_SLICE_FMT(shown(text)));
     if (ns < 0)
         return kvs_api_fail(call, KVS_ERR_INVALID, "%s \"%.*s\" is negative.", where,
