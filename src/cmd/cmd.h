@@ -45,6 +45,7 @@ struct kvs_command_body {
     int (*run)(const struct kvs_args *args); // returns an enum kvs_exit_code
     const struct kvs_cmd_option *options;    // ends with a row without name; NULL = none
     const char *details; // what `kvs help NAME` says below the summary: prose, examples
+    const char *actions; // words that its first operand may be, for completion; NULL = none
 };
 
 enum kvs_command_group { KVS_GROUP_NODE, KVS_GROUP_DATA, KVS_GROUP_ADMIN, KVS_GROUP_ABOUT };

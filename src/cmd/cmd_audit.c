@@ -286,6 +286,7 @@ static const struct kvs_cmd_option audit_options[] = {
 
 const struct kvs_command_body kvs_cmd_audit = {
     .run = run_audit,
+    .actions = "show verify prove export roots",
     .options = audit_options,
     .details =
         "  show [KEY]               Entries, the newest ones unless --since says otherwise; with\n"

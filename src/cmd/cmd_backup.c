@@ -251,6 +251,7 @@ static const struct kvs_cmd_option backup_options[] = {
 
 const struct kvs_command_body kvs_cmd_backup = {
     .run = run_backup,
+    .actions = "list verify",
     .options = backup_options,
     .details =
         "Without an argument the node makes a backup in its backup_path, and this command waits\n"

@@ -7,15 +7,16 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 
-// What the first operand of a command is, by the table's own words.
+// What the first operand of a command is, or what stands behind its action, by the table's own
+// words.
 static const char *operand_kind(const struct kvs_command *command)
 {
     static const struct {
         const char *word;
         const char *kind;
     } kinds[] = {
-        {"ACTION", "none"},     {"KEY", "key"},     {"PREFIX", "key"}, {"CONFIG", "config"},
-        {"COMMAND", "command"}, {"SHELL", "shell"}, {"FILE", "file"},
+        {"KEY", "key"},         {"PREFIX", "key"},  {"CONFIG", "config"}, {"ARGUMENT", "file"},
+        {"COMMAND", "command"}, {"SHELL", "shell"}, {"FILE", "file"},     {"DIR", "file"},
     };
     const char *first = NULL;
     const char *kind = "none";
@@ -69,6 +70,11 @@ static void print_kind(const struct kvs_command *command)
     fputs(operand_kind(command), stdout);
 }
 
+static void print_actions(const struct kvs_command *command)
+{
+    fputs(command->body->actions ? command->body->actions : "", stdout);
+}
+
 static void print_options(const struct kvs_command *command)
 {
     for (const struct kvs_cmd_option *option = options_of(command); option->name; option++)
@@ -97,6 +103,8 @@ static void print_bash(void)
           "_kvs_kind() {\n  case $1 in\n",
           stdout);
     print_cases(print_kind);
+    fputs("  esac\n}\n_kvs_actions() {\n  case $1 in\n", stdout);
+    print_cases(print_actions);
     fputs("  esac\n}\n_kvs_options() {\n  case $1 in\n", stdout);
     print_cases(print_options);
     fputs("  esac\n}\n_kvs_valued() {\n  case $1 in\n", stdout);
@@ -136,6 +144,9 @@ static void print_bash(void)
           "return ;;\n"
           "    esac\n"
           "    mark=$(_kvs_kind \"$command\")\n"
+          "    [ \"$COMP_CWORD\" -eq 2 ] &&\n"
+          "      COMPREPLY=($(compgen -W \"$(_kvs_actions \"$command\")\" -- \"$cur\"))\n"
+          "    [ \"$COMP_CWORD$command\" = 2metadata ] && mark=none\n"
           "  fi\n"
           "  case $mark in\n"
           "    command) COMPREPLY=($(compgen -W '",
@@ -230,6 +241,8 @@ static void print_zsh(void)
         for (const struct kvs_cmd_option *option = options_of(command); option->name; option++)
             print_zsh_option(option);
         fputs("        '--help[Show how it is used]'", stdout);
+        if (command->body->actions)
+            printf(" \\\n        '1:action:(%s)'", command->body->actions);
         for (size_t i = 0; i < KVS_ARRAY_SIZE(kinds); i++)
             if (strcmp(kinds[i][0], operand_kind(command)) == 0)
                 printf(" \\\n        '*:%s'", kinds[i][1]);
@@ -259,6 +272,9 @@ static void print_fish_command(const struct kvs_command *command)
         print_quoted(option->help);
         putchar('\n');
     }
+    if (command->body->actions)
+        printf("complete -c kvs -n '__fish_seen_subcommand_from %s' -a '%s'\n", command->name,
+               command->body->actions);
     const char *action = strcmp(kind, "key") == 0      ? "-a '(__kvs_keys)'"
                          : strcmp(kind, "shell") == 0  ? "-a 'bash zsh fish'"
                          : strcmp(kind, "file") == 0   ? "-F"

@@ -113,6 +113,7 @@ static int run_debug(const struct kvs_args *args)
 
 const struct kvs_command_body kvs_cmd_debug = {
     .run = run_debug,
+    .actions = "conflict",
     .details =
         "conflict writes two data directories, each that of a node which has written the key\n"
         "test/conflict/data: with the same timestamp, different UUIDs and different values.\n"

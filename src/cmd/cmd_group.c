@@ -136,6 +136,7 @@ static const struct kvs_cmd_option group_options[] = {
 
 const struct kvs_command_body kvs_cmd_group = {
     .run = run_group,
+    .actions = "list create show update add remove delete",
     .options = group_options,
     .details = "Actions:\n"
                "  list                    All groups\n"

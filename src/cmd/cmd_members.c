@@ -323,6 +323,7 @@ static const struct kvs_cmd_option members_options[] = {
 
 const struct kvs_command_body kvs_cmd_members = {
     .run = run_members,
+    .actions = "leave remove",
     .options = members_options,
     .details =
         "Without more it lists the cluster as one node sees it: state, address, when it was last\n"

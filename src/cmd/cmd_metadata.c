@@ -169,6 +169,7 @@ static const struct kvs_cmd_option metadata_options[] = {
 
 const struct kvs_command_body kvs_cmd_metadata = {
     .run = run_metadata,
+    .actions = "get set delete",
     .options = metadata_options,
     .details =
         "Actions:\n"

@@ -280,6 +280,7 @@ static const struct kvs_cmd_option token_options[] = {
 
 const struct kvs_command_body kvs_cmd_token = {
     .run = run_token,
+    .actions = "create list revoke",
     .options = token_options,
     .details =
         "Actions:\n"

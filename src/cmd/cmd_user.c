@@ -78,6 +78,7 @@ static const struct kvs_cmd_option user_options[] = {
 
 const struct kvs_command_body kvs_cmd_user = {
     .run = run_user,
+    .actions = "list create show update delete",
     .options = user_options,
     .details =
         "Actions:\n"

@@ -541,6 +541,18 @@ def test_a_typo_is_answered_with_the_command_that_was_meant(kvs, typo, meant):
     assert result.code == 2 and f"did you mean {meant}?" in result.err
 
 
+def test_every_action_that_is_completed_is_known(kvs):
+    script = kvs("completion", "bash").out.decode()
+    actions = dict(re.findall(r"^    (\w+)\) echo '([^']*)' ;;", script.partition("_kvs_actions() {")[2].partition("\n}")[0], re.M))
+    actions = {command: words.split() for command, words in actions.items() if words}
+    assert set(actions) == {"user", "group", "token", "metadata", "backup", "members", "debug", "audit"}
+    for command, words in actions.items():
+        for word in words:
+            assert re.search(rf"(?m)^ *(kvs {command} )?{word}\b", kvs("help", command).out.decode()), (command, word)
+        if "ACTION" in kvs("help", command).out.decode():
+            assert "unknown action" in kvs(command, "zzzz", "x").err or "zzzz" in kvs(command, "zzzz", "x").err
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_valid_and_know_every_command(kvs, shell, tmp_path):
     script = kvs("completion", shell)
@@ -581,6 +593,10 @@ def test_bash_completes_commands_options_files_and_keys(node, prefix, tmp_path):
     assert offer("import", "da") == ["data.ndjson"]
     assert offer("get", "--token-file", "da") == ["data.ndjson"]
     assert offer("completion", "z") == ["zsh"]
+    assert offer("user", "") == ["list", "create", "show", "update", "delete"]
+    assert offer("metadata", "") == ["get", "set", "delete"] and offer("metadata", "get", f"{prefix}/be") == [f"{prefix}/beta"]
+    assert set(offer("backup", "")) > {"list", "verify", "data.ndjson"} and offer("backup", "verify", "da") == ["data.ndjson"]
+    assert set(offer("members", "")) == {"leave", "remove", "node.yaml", "bin"} and offer("audit", "ve") == ["verify"]
     assert set(offer("help", "ta")) == {"tasks"}
     assert offer("get", "--url", node.url, f"{prefix}/be") == [f"{prefix}/beta"]
 
