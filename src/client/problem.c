@@ -122,16 +122,28 @@ static void make_safe(char *text)
     }
 }
 
+// What only a node can know. Of a proxy or another server that happens to listen there, such a
+// status must not be taken for "there is no such record" or "nothing was written".
+static bool speaks_of_records(enum kvs_client_code code)
+{
+    return code == KVS_CLIENT_NOT_FOUND || code == KVS_CLIENT_CONFLICT || code == KVS_CLIENT_GONE ||
+           code == KVS_CLIENT_PRECONDITION;
+}
+
 enum kvs_client_code kvs_client_fail_answer(const struct kvs_client_call *call,
                                             struct kvs_client_error *ret_error)
 {
     enum kvs_client_code code = kvs_client_code_of_status(call->status);
-    if (!ret_error)
-        return code;
     struct kvs_arena arena;
     kvs_arena_init(&arena, 1 << 20);
     struct kvs_slice body = kvs_buf_slice(&call->answer);
     struct kvs_slice text = problem_text(body, &arena);
+    if (text.size == 0 && speaks_of_records(code))
+        code = KVS_CLIENT_UNEXPECTED;
+    if (!ret_error) {
+        kvs_arena_done(&arena);
+        return code;
+    }
     if (code == KVS_CLIENT_NOT_MODIFIED)
         kvs_client_fail(ret_error, code, "not modified");
     else if (text.size > 0)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """kvs get, put, delete and ls against a real node: results, exit codes, and what a person reads."""
+import http.server
 import json
 import os
 import pty
 import re
 import signal
 import subprocess
+import threading
 import uuid
 
 import pytest
@@ -193,6 +195,23 @@ def test_no_node_is_exit_6_and_says_where_it_looked(kvs, prefix):
     result = kvs("get", prefix, "--url", NOBODY)
     assert result.code == 6 and NOBODY in result.err
     assert kvs("get", prefix, url=NOBODY).code == 6
+
+
+def test_another_server_is_no_node_without_the_key(kvs, prefix):
+    """Whoever asks `kvs get feature || …` must not take a wrong URL for an absent key."""
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        result = kvs("get", prefix, url=f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+        thread.join()
+    assert result.code == 1 and result.err.count("\n") == 1 and "no answer of KVS" in result.err, result
 
 
 def test_of_several_urls_one_that_answers_is_enough(kvs, node, prefix):

@@ -352,7 +352,7 @@ static void a_receipt_is_asked_for_and_told(void **state)
         answer("HTTP/1.1 204 No Content\r\nKVS-Nodes: 2\r\n", ""),
         answer(OK_HEAD "kvs-nodes: 2\r\n", "[{\"status\":204}]"),
         answer(OK_HEAD, VERSION),
-        answer("HTTP/1.1 412 Precondition Failed\r\nKVS-Nodes: 9\r\n", "{}"),
+        answer("HTTP/1.1 412 Precondition Failed\r\nKVS-Nodes: 9\r\n", "{\"title\":\"T\"}"),
         NULL};
     struct fake_node *node = fake_node_start(answers);
     struct kvs_client *client = client_of(node);

@@ -135,8 +135,8 @@ static void calls_share_one_connection(void **state)
 {
     (void)state;
     const char *answers[] = {answer(OK_HEAD, RECORD_OF("1")),
-                             answer("HTTP/1.1 404 Not Found\r\n", "{}"), answer(OK_HEAD, VERSION),
-                             NULL};
+                             answer("HTTP/1.1 404 Not Found\r\n", "{\"title\":\"T\"}"),
+                             answer(OK_HEAD, VERSION), NULL};
     struct fake_node *node = fake_node_start(answers);
     struct kvs_client *client = client_of(node);
     struct kvs_client_record record;
@@ -187,6 +187,30 @@ static void a_problem_becomes_code_message_and_request_id(void **state)
         assert_int_equal(error.http_status, atoi(cases[i].head + 9));
         assert_string_equal(error.message, "what [31m to do"); // no escape reaches a terminal
         assert_string_equal(error.request_id, id);
+    }
+    stop(client, node);
+    free(node);
+}
+
+// Another server, or a proxy in between, knows nothing of records.
+static void the_status_of_a_stranger_says_nothing_of_a_record(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {"HTTP/1.1 404 Not Found\r\n", "HTTP/1.1 409 Conflict\r\n",
+                                        "HTTP/1.1 410 Gone\r\n",
+                                        "HTTP/1.1 412 Precondition Failed\r\n"};
+    const char *answers[2 * KVS_ARRAY_SIZE(heads) + 1] = {0};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(heads); i++)
+        answers[2 * i] = answers[2 * i + 1] = answer(heads[i], "<html>");
+    struct fake_node *node = fake_node_start(answers);
+    struct kvs_client *client = client_of(node);
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(heads); i++) {
+        struct kvs_client_error error = {0};
+        assert_int_equal(kvs_client_delete(client, "k", NULL, &error), KVS_CLIENT_UNEXPECTED);
+        assert_int_equal(error.code, KVS_CLIENT_UNEXPECTED);
+        assert_int_equal(error.http_status, atoi(heads[i] + 9));
+        assert_non_null(strstr(error.message, "no answer of KVS"));
+        assert_int_equal(kvs_client_delete(client, "k", NULL, NULL), KVS_CLIENT_UNEXPECTED);
     }
     stop(client, node);
     free(node);
@@ -355,6 +379,7 @@ int main(void)
         cmocka_unit_test(list_merges_keys_and_prefixes_into_one_order),
         cmocka_unit_test(calls_share_one_connection),
         cmocka_unit_test(a_problem_becomes_code_message_and_request_id),
+        cmocka_unit_test(the_status_of_a_stranger_says_nothing_of_a_record),
         cmocka_unit_test(what_is_no_answer_of_a_node_is_said_so),
         cmocka_unit_test(a_broken_answer_is_broken_and_a_write_is_sent_once),
         cmocka_unit_test(an_answer_beyond_the_limit_is_refused),

@@ -79,8 +79,9 @@ static void a_patch_is_never_repeated_but_over_a_known_version(void **state)
 static void a_condition_that_fails_on_the_second_try_leaves_the_outcome_open(void **state)
 {
     (void)state;
-    const char *answers[] = {"", answer("HTTP/1.1 412 Precondition Failed\r\n", "{}"),
-                             answer("HTTP/1.1 412 Precondition Failed\r\n", "{}"), NULL};
+    const char *answers[] = {
+        "", answer("HTTP/1.1 412 Precondition Failed\r\n", "{\"title\":\"T\"}"),
+        answer("HTTP/1.1 412 Precondition Failed\r\n", "{\"title\":\"T\"}"), NULL};
     struct fake_node *node = fake_node_start(answers);
     const char *urls[] = {node->url};
     struct kvs_client *client = client_of_urls(urls, 1, false);
