@@ -43,7 +43,7 @@ struct import {
     uint64_t expired;
     uint64_t read_bytes;
     uint64_t size_bytes; // of the file; 0: not known
-    bool never_begun;    // the file could not be opened: there is nothing to sum up
+    bool never_begun;    // its source could not be opened: there is nothing to sum up
 };
 
 // ---- One record
@@ -274,6 +274,7 @@ static int import_foreign(struct import *import, const char *url)
         .as_peer = kvs_args_value(import->args, "from-secret-file") != NULL,
     };
     int code = open_foreign(import->args, url, &foreign.client);
+    import->never_begun = code != KVS_EXIT_OK;
     if (code == KVS_EXIT_OK)
         code = kvs_foreign_read(&foreign, NULL, visit_foreign, import);
     kvs_client_free(foreign.client);

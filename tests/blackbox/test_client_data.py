@@ -617,6 +617,9 @@ def test_bash_completes_keys_as_they_are_and_runs_none_of_them(node, prefix, tmp
 def test_an_import_that_cannot_begin_says_so_and_no_more(kvs, tmp_path):
     missing = kvs("import", tmp_path / "none.ndjson")
     assert missing.code == 1 and missing.err.count("\n") == 1 and "cannot open" in missing.err
+    (tmp_path / "empty").write_text("")
+    tokenless = kvs("import", "--from", "http://127.0.0.1:1", "--from-token-file", tmp_path / "empty")
+    assert tokenless.code == 2 and tokenless.err.count("\n") == 1, tokenless
     (tmp_path / "one.ndjson").write_text('{"path":"a","data":1}\n')
     for under in ("/a", "a//b", "..", "_range"):
         wrong = kvs("import", tmp_path / "one.ndjson", "--under", under)
