@@ -80,6 +80,22 @@ static int show_count(const struct kvs_args *args, uint64_t count, bool dry_run)
     return kvs_cmd_print(&out);
 }
 
+static int show_job(const struct kvs_args *args, const char *url)
+{
+    KVS_CLEANUP(kvs_buf_donep) struct kvs_buf out = KVS_BUF_INIT(64 << 10);
+    bool json = kvs_cmd_output(args) == KVS_CMD_OUTPUT_JSON;
+    if (json) {
+        kvs_buf_append_str(&out, "{\"prefix\":");
+        kvs_json_write_string(&out, kvs_slice_from_str(args->operands[0]));
+        kvs_buf_append_str(&out, ",\"job\":");
+        kvs_json_write_string(&out, kvs_slice_from_str(url));
+    } else {
+        kvs_buf_append_str(&out, url);
+    }
+    kvs_buf_append_str(&out, json ? "}\n" : "\n");
+    return kvs_cmd_print(&out);
+}
+
 // A person at a terminal is asked once; a script has said what it wants.
 static bool is_confirmed(const struct kvs_args *args, uint64_t count)
 {
@@ -105,6 +121,9 @@ static int wait_for_job(const struct kvs_args *args, struct kvs_client *client,
 {
     struct kvs_progress progress;
     struct kvs_client_error error;
+    if (kvs_cmd_output(args) == KVS_CMD_OUTPUT_HUMAN && !kvs_args_flag(args, "quiet"))
+        fprintf(stderr, "the node deletes by itself, Ctrl-C does not end that: DELETE %s does\n",
+                job->url);
     kvs_progress_begin(&progress, "deleted", kvs_args_flag(args, "quiet"));
     for (int64_t pause_ms = POLL_FIRST_MS; job->state == KVS_CLIENT_JOB_RUNNING;) {
         kvs_progress_update(&progress, job->done, job->done, total);
@@ -149,8 +168,7 @@ static int delete_tree(const struct kvs_args *args, struct kvs_client *client)
     if (kvs_client_delete_tree(client, prefix, false, &job, &error) != KVS_CLIENT_OK)
         return kvs_cmd_client_error(&error);
     if (kvs_args_flag(args, "no-wait")) {
-        printf("%s\n", job.url);
-        return KVS_EXIT_OK;
+        return show_job(args, job.url);
     }
     return wait_for_job(args, client, &job, total);
 }

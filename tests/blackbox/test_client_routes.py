@@ -90,6 +90,9 @@ def test_a_job_that_somebody_cancels_is_exit_9(kvs, fake):
 def test_a_job_can_be_left_to_the_node(kvs, fake):
     fake.store("a/1", 1)
     assert kvs("delete", "-r", "a", "--no-wait").out.decode() == f"{fake.url}/jobs/1\n"
+    fake.store("a/1", 1)
+    told = json.loads(kvs("delete", "-r", "a", "--no-wait", "--json").out)
+    assert told["prefix"] == "a" and told["job"].startswith(f"{fake.url}/jobs/")
 
 
 @pytest.mark.parametrize("arguments", [["-r", "a", "--if-match", "*"], ["a", "--dry-run"], ["a", "--yes"], ["a", "--no-wait"]])
@@ -121,6 +124,8 @@ def test_a_person_is_asked_before_a_subtree_goes(fake, tmp_path, answer, left):
             seen += data
     os.close(master)
     assert len(fake.data) == left and process.returncode == (1 if left else 0), seen
+    # Whoever presses Ctrl-C now must not believe that this stops the node.
+    assert (b"Ctrl-C does not end that: DELETE " + f"{fake.url}/jobs/".encode() in seen) is (left == 0), seen
 
 
 # ---- batch
