@@ -2,6 +2,7 @@
 // What is left after a kill, and the way back from a full disk.
 #include "tests/unit/store/fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -85,7 +86,7 @@ static pid_t start_writer(const char *path, uint32_t from, int *ret_fd)
     assert_true(child >= 0);
     if (child == 0) {
         if (dup2(fds[1], STDOUT_FILENO) == STDOUT_FILENO)
-            execl("/proc/self/exe", "test_recovery", "write", path, from_text, (char *)NULL);
+            execl(program_invocation_name, "test_recovery", "write", path, from_text, (char *)NULL);
         _exit(127);
     }
     assert_int_equal(close(fds[1]), 0);
