@@ -118,21 +118,18 @@ static inline struct kvs_version put(struct fixture *f, const char *key, const c
 // submitted meanwhile lands in one queue. Later tasks are only counted.
 struct stall {
     struct kvs_executor executor;
-    _Atomic int posted;
-    _Atomic bool let_go;
+    _Atomic bool held, let_go;
+    _Atomic int posted; // the commit thread looks at nothing here once it has counted the last task
 };
 
 static inline void stall_post(struct kvs_executor *executor, struct kvs_task *task)
 {
     (void)task;
     struct stall *stall = (struct stall *)executor;
-    if (atomic_load(&stall->posted) == 0) {
-        atomic_store(&stall->posted, 1);
-        while (!atomic_load(&stall->let_go))
-            (void)sched_yield();
-    } else {
-        atomic_fetch_add(&stall->posted, 1);
-    }
+    atomic_store(&stall->held, true);
+    while (!atomic_load(&stall->let_go))
+        (void)sched_yield();
+    atomic_fetch_add(&stall->posted, 1);
 }
 
 static inline void submit(struct fixture *f, struct stall *stall, struct kvs_write *write)
@@ -146,10 +143,11 @@ static inline void stall_with(struct fixture *f, struct stall *stall, struct kvs
 {
     *stall = (struct stall){.executor = {.post = stall_post}};
     submit(f, stall, write);
-    while (atomic_load(&stall->posted) == 0)
+    while (!atomic_load(&stall->held))
         (void)sched_yield();
 }
 
+// Returns when all that was submitted has been answered: `stall` may go.
 static inline void let_go(struct stall *stall, int submitted)
 {
     atomic_store(&stall->let_go, true);

@@ -237,11 +237,11 @@ static void a_read_only_node_records_too(void **state)
     f->options.read_only = true;
     fixture_open(f);
     struct kvs_audit_event event = event_of(KVS_AUDIT_data_write, "a");
-    struct stall stall = {.executor = {.post = stall_post}, .posted = 1, .let_go = true};
+    struct stall stall = {.executor = {.post = stall_post}, .let_go = true};
     struct kvs_write write = {
         .audit = &event, .err = KVS_ERR_READ_ONLY, .executor = &stall.executor};
     kvs_node_audit(f->node, &write);
-    let_go(&stall, 2);
+    let_go(&stall, 1);
     assert_true(write.audited);
     assert_string_equal(list(f).text, "1 data_write a read_only\n");
 }
