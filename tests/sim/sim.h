@@ -92,7 +92,7 @@ struct disk {
     int64_t joined_timestamp;
     uint32_t life;
     uint32_t own_count; // of `life`
-    bool served; // has taken a write, in this life or an earlier one
+    bool served;        // has taken a write, in this life or an earlier one
     int64_t own_newest_ms;
     int64_t clock_floor_ms;
     int64_t purged_ms;
