@@ -6,9 +6,9 @@
 //   SEEKING (nobody yet) -> PAGES -> SYNC (reads the rest) -> DONE
 //
 // Clients are not served (mode syncing) until the pages are read, or all who have data are away for
-// a while. Whoever has been served is served from then on: a node that finds its peers late, or
-// moves to an elder cluster, reads the same way with its doors open. It is not done, and no source
-// for others, before it has the rest.
+// as long as a seed is waited for: one that restarts is soon back. Whoever has been served is
+// served from then on: a node that finds its peers late, or moves to an elder cluster, reads the
+// same way with its doors open. It is not done, and no source for others, before it has the rest.
 //
 // It must not be in the way of its peers' clients (docs/decisions/0061). Between two questions, the
 // digest sync's too, it pauses as configured, and longer where answering took the peer long: it is
@@ -71,13 +71,24 @@ static void enter(struct kvs_repl *r, enum boot_phase phase)
         r->sync_at_ms = r->now_ms + r->options.throttle_delay_ms;
 }
 
-// A member that has all there is; NULL if there is none. *ret_hope: one may yet turn out to be.
+// The index behind the member that was read from last.
+static size_t behind_source(const struct kvs_repl *r)
+{
+    for (size_t i = 0; i < r->member_count; i++)
+        if (kvs_uuid_cmp(&r->members[i]->node, &r->boot.source) == 0)
+            return i + 1;
+    return 0;
+}
+
+// A member that has all there is, another one than the last if there are several: that one may
+// live and yet not answer. NULL if there is none. *ret_hope: one may yet turn out to be.
 static struct member *find_source(struct kvs_repl *r, bool *ret_hope)
 {
     struct member *source = NULL;
+    size_t first = behind_source(r);
     *ret_hope = r->member_count == 0 && r->seed_count > 0;
     for (size_t i = 0; i < r->member_count; i++) {
-        struct member *m = r->members[i];
+        struct member *m = r->members[(first + i) % r->member_count];
         if (!member_is_reachable(m))
             continue;
         if (!m->status_heard || (m->bootstrapping && m->record_count > 0))
@@ -111,10 +122,12 @@ static void seek(struct kvs_repl *r)
         r->boot.source = source->node;
         enter(r, BOOT_PAGES);
         r->boot.next_ms = r->now_ms;
+    } else if (r->now_ms < r->boot.deadline_ms && (hope || is_broken_off(r))) {
+        return; // who is away may just be restarting
     } else if (!hope) {
         // All are as empty as we are, or the rest comes by comparing as soon as it can.
         enter(r, is_broken_off(r) ? BOOT_SYNC : BOOT_DONE);
-    } else if (r->now_ms >= r->boot.deadline_ms) {
+    } else {
         open_doors(r); // whoever comes will be read from, or compared with
         if (r->member_count == 0)
             enter(r, BOOT_DONE);

@@ -320,7 +320,7 @@ struct kvs_repl_view {
     const struct kvs_seen *seen;
     int64_t watermark_ms, certificate_ms, promise_ms;
     bool syncing;             // bootstrap: no client is served
-    bool lacks_system;        // and the system records are not all here yet
+    bool lacks_system;        // has begun to read, and the system records are not all here yet
     bool behind;              // knows of writes it does not have
     bool returning;           // was away for too long and is not back yet
     uint32_t own_count;       // writes of this life

@@ -4,7 +4,9 @@
 
 bool kvs_repl_lacks_system(const struct kvs_repl *r)
 {
-    return r->boot.syncing && r->boot.family != KVS_REPL_TAG_DATA;
+    // Also of one that opened because those it read them from were away for too long.
+    bool broken_off = r->boot.phase != BOOT_DONE && r->boot.before_ms != 0;
+    return (r->boot.syncing || broken_off) && r->boot.family != KVS_REPL_TAG_DATA;
 }
 
 void kvs_repl_view(const struct kvs_repl *r, struct kvs_repl_view *ret_view)

@@ -422,6 +422,55 @@ static void a_peer_that_goes_away_is_read_to_the_end_when_it_is_back(void **stat
     end(&w);
 }
 
+// A peer that is restarted says so, and is taken for dead at once: no reason to serve a part of the
+// data.
+static void a_peer_that_restarts_is_waited_for(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30};
+    struct kvs_repl_event pause = {.type = KVS_REPL_EVENT_PAUSE};
+    begin(&w, true);
+    run_for(&w, 900);
+    assert_true(is_syncing(&w));
+    step(&w, &w.peer, &pause);
+    w.cut = true;
+    for (int i = 0; i < 9000; i++) {
+        run_for(&w, 1);
+        assert_true(is_syncing(&w));
+    }
+    w.cut = false;
+    for (int i = 0; i < 20000 && is_syncing(&w); i++)
+        run_for(&w, 1);
+    assert_int_equal(w.pages, 0);
+    run_for(&w, 5000);
+    assert_false(is_bootstrapping(&w));
+    end(&w);
+}
+
+// Data requests wait for accounts and permissions, even where nobody is left to read them from.
+static void without_all_system_records_it_says_so_even_when_it_opens(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30, .serve_ms = 1000000};
+    struct kvs_repl_view view;
+    begin(&w, true);
+    run_for(&w, 900);
+    assert_int_equal(w.asked_count, 1); // the page of system records
+    w.cut = true;
+    w.is_reading = false;
+    run_for(&w, 60000);
+    assert_false(is_syncing(&w));
+    kvs_repl_view(w.joining.core, &view);
+    assert_true(view.lacks_system);
+    w.cut = false;
+    w.serve_ms = 0;
+    run_for(&w, 20000);
+    assert_false(is_bootstrapping(&w));
+    kvs_repl_view(w.joining.core, &view);
+    assert_false(view.lacks_system);
+    end(&w);
+}
+
 // Nobody was there, so it opened. Whoever writes to it then is not refused when somebody comes, not
 // even by a write between the meeting and the first page.
 static void a_node_that_has_opened_stays_open(void **state)
@@ -611,6 +660,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_goes_away_is_read_to_the_end_when_it_is_back),
         cmocka_unit_test(a_node_that_has_opened_stays_open),
         cmocka_unit_test(writes_arrive_at_once_at_a_node_that_is_open),
+        cmocka_unit_test(a_peer_that_restarts_is_waited_for),
+        cmocka_unit_test(without_all_system_records_it_says_so_even_when_it_opens),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
