@@ -182,6 +182,11 @@ void boot_tick(struct kvs_repl *r)
         boot->next_ms = r->now_ms + r->options.status_interval_ms;
 }
 
+void boot_stood_still(struct kvs_repl *r, int64_t ms)
+{
+    r->boot.deadline_ms += ms;
+}
+
 static void next_family(struct kvs_repl *r)
 {
     if (r->boot.family == KVS_REPL_TAG_SYSTEM) {

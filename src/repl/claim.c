@@ -3,10 +3,10 @@
 // config; decision 0033). The holder is asked; if it answers, the claimant is told to stop.
 #include "repl/repl_internal.h"
 
-enum { CLAIM_MS = 1500, CLAIM_VALID_MS = 10000 };
+enum { CLAIM_MS = 1500, CLAIM_ASK_MS = 400, CLAIM_VALID_MS = 10000 };
 
 // Somebody claims what a living member has. That one is asked; if it answers, the claimant is told
-// to stop (member_admit).
+// to stop (claim_answer).
 static void claim(struct kvs_repl *r, struct member *member, const struct kvs_member_record *record,
                   bool of_name)
 {
@@ -15,6 +15,8 @@ static void claim(struct kvs_repl *r, struct member *member, const struct kvs_me
     member->claim_life = record->life;
     member->claim_is_name = of_name;
     member->claim_until_ms = r->now_ms + CLAIM_MS;
+    member->claim_probe = r->probe_number;
+    member->claim_ask_ms = r->now_ms + CLAIM_ASK_MS;
     // The decoder has bounded it.
     member->claim_address_size = (uint16_t)record->address.size;
     if (record->address.size > 0)
@@ -94,19 +96,35 @@ bool claim_of_name(struct kvs_repl *r, const struct kvs_message_members *list,
     return false;
 }
 
-void claim_answer(struct kvs_repl *r, struct member *holder)
+// One ping, or its answer, may be lost.
+void claim_tick(struct kvs_repl *r)
 {
-    if (holder->claim_life == 0)
-        return;
-    if (r->now_ms > holder->claim_until_ms) {
-        holder->claim_life = 0;
-        return;
+    for (size_t i = 0; i < r->member_count; i++) {
+        struct member *m = r->members[i];
+        if (m->claim_life == 0 || r->now_ms >= m->claim_until_ms || r->now_ms < m->claim_ask_ms)
+            continue;
+        m->claim_ask_ms = r->now_ms + CLAIM_ASK_MS;
+        probe_send(r, m, member_address(m), m->life, ++r->probe_number);
     }
+}
+
+void claim_heard(const struct kvs_repl *r, struct member *holder)
+{
+    if (r->now_ms > holder->claim_until_ms)
+        holder->claim_life = 0; // the next claim asks again
+}
+
+// Only what answers a ping from behind the claim tells that it lives: anything else may have waited
+// somewhere since before its process ended.
+void claim_answer(struct kvs_repl *r, struct member *holder, uint32_t probe)
+{
+    if (holder->claim_life == 0 || r->now_ms > holder->claim_until_ms ||
+        probe <= holder->claim_probe)
+        return;
     struct kvs_slice address = kvs_slice(holder->claim_address, holder->claim_address_size);
     uint32_t life = holder->claim_life;
-    holder->claim_until_ms = r->now_ms + CLAIM_MS;
+    holder->claim_life = 0; // whoever comes again asks again
     if (holder->claim_is_name) {
-        holder->claim_life = 0; // whoever comes again asks again
         refuse_name(r, &holder->node, address, life);
     } else {
         struct kvs_repl_message message = {.head.type = KVS_MESSAGE_DUPLICATE};

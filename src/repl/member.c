@@ -7,13 +7,7 @@
 
 #include <stdlib.h>
 
-enum {
-    NEWS_FANOUT = 3,
-    ASK_MS = 500,
-    CLAIM_MS = 1500,
-    CLAIM_VALID_MS = 10000,
-    DOWN_SAVE_MS = 3600000
-};
+enum { NEWS_FANOUT = 3, ASK_MS = 500, DOWN_SAVE_MS = 3600000 };
 
 struct member *member_find(const struct kvs_repl *r, const struct kvs_uuid *node)
 {
@@ -410,7 +404,7 @@ bool member_admit(struct kvs_repl *r, const struct kvs_message_head *head)
         return from || head->type == KVS_MESSAGE_MEMBERS;
     if (head->sender_life != from->life)
         return false;
-    claim_answer(r, from);
+    claim_heard(r, from);
     return true;
 }
 
@@ -524,6 +518,7 @@ static void save_down(struct kvs_repl *r)
 void member_tick(struct kvs_repl *r)
 {
     tick_suspects(r);
+    claim_tick(r);
     tick_retries(r);
     tick_seeds(r);
     tick_leave(r);
@@ -536,6 +531,14 @@ void member_tick(struct kvs_repl *r)
     const struct member *to = member_random(r, NULL);
     if (to)
         member_list_send(r, to, true);
+}
+
+void member_stood_still(struct kvs_repl *r, int64_t ms)
+{
+    for (size_t i = 0; i < r->member_count; i++) {
+        r->members[i]->suspect_until_ms += ms;
+        r->members[i]->claim_until_ms += ms;
+    }
 }
 
 void member_leave(struct kvs_repl *r)

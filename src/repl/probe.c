@@ -91,8 +91,10 @@ void probe_on_pong(struct kvs_repl *r, const struct kvs_repl_message *message)
     const struct kvs_message_ping *pong = &message->ping;
     struct member *from = member_find(r, &message->head.sender);
     merge_updates(r, pong);
-    if (from && kvs_uuid_cmp(&pong->target, &from->node) == 0 && pong->echo_sent_ms != 0)
+    if (from && kvs_uuid_cmp(&pong->target, &from->node) == 0 && pong->echo_sent_ms != 0) {
         note_offset(r, from, pong->echo_sent_ms, message->head.sent_ms);
+        claim_answer(r, from, pong->probe);
+    }
     for (size_t i = 0; i < KVS_ARRAY_SIZE(r->relays); i++) {
         struct relay *relay = &r->relays[i];
         if (relay->until_ms <= r->now_ms || relay->number != pong->probe)
@@ -183,4 +185,10 @@ void probe_tick(struct kvs_repl *r)
     r->probe_at_ms = r->now_ms + r->options.probe_interval_ms;
     if (!r->probe.active)
         probe_next(r);
+}
+
+void probe_stood_still(struct kvs_repl *r, int64_t ms)
+{
+    r->probe.indirect_at_ms += ms;
+    r->probe.fail_at_ms += ms;
 }

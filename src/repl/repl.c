@@ -507,6 +507,8 @@ static int64_t next_deadline(const struct kvs_repl *r)
         next = earliest(next, m->retry_at_ms);
         if (m->state == KVS_MEMBER_SUSPECT)
             next = earliest(min_i64(next, m->ask_at_ms), m->suspect_until_ms);
+        if (m->claim_life != 0 && r->now_ms < m->claim_until_ms)
+            next = earliest(next, m->claim_ask_ms);
         if (m->push != PUSH_IDLE || m->credit_bytes == 0)
             next = earliest(next, m->push_deadline_ms);
     }
@@ -541,6 +543,22 @@ static void emit_state(struct kvs_repl *r)
     r->state_dirty = false;
 }
 
+// This process was stopped, waited for a full disk, or got no time. What others said meanwhile has
+// yet to be read: nobody is suspected, dead or gone because it was not heard in that time.
+static void note_standstill(struct kvs_repl *r)
+{
+    int64_t late_ms = r->now_ms - r->due_ms;
+    if (r->due_ms == 0 || late_ms < STANDSTILL_MS)
+        return;
+    if (r->now_ms >= r->grace_at_ms) { // to read it; now and then only, so that time goes on
+        r->grace_at_ms = r->now_ms + 10 * STANDSTILL_MS;
+        late_ms += STANDSTILL_MS;
+    }
+    member_stood_still(r, late_ms);
+    probe_stood_still(r, late_ms);
+    boot_stood_still(r, late_ms);
+}
+
 int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
                   struct kvs_repl_actions *actions)
 {
@@ -550,6 +568,7 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
     r->err = 0;
     r->now_ms = event->now_ms;
     r->wall_ms = event->wall_ms;
+    note_standstill(r);
     switch (event->type) {
     case KVS_REPL_EVENT_TICK:
         break;
@@ -585,6 +604,7 @@ int kvs_repl_step(struct kvs_repl *r, const struct kvs_repl_event *event,
     if (r->state_dirty)
         emit_state(r);
     actions->next_ms = next_deadline(r);
+    r->due_ms = actions->next_ms;
     r->out = NULL;
     return r->err;
 }

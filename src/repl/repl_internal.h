@@ -19,6 +19,7 @@ enum {
     SEED_RETRY_MAX_MS = 30000,
     LONELY_MS = 10000, // with no seed reachable for so long an empty node serves
     LEAVE_PATIENCE_MS = 10000,
+    STANDSTILL_MS = 100, // a step so much too late: this process stood still
     SYNC_RANGES_MAX = 1024,
     SYNC_QUEUE_MAX = 131072,
     SYNC_KEYS_MAX = 1024,
@@ -61,6 +62,8 @@ struct member {
     uint32_t claim_life;
     bool claim_is_name;
     int64_t claim_until_ms;
+    uint32_t claim_probe; // pings up to this number were sent before
+    int64_t claim_ask_ms;
     char claim_address[KVS_REPL_ADDRESS_MAX];
     uint16_t claim_address_size;
 
@@ -258,6 +261,8 @@ struct kvs_repl {
     uint32_t health; // Lifeguard: 0 well … HEALTH_MAX
     int64_t probe_at_ms, status_at_ms, gossip_at_ms, sync_at_ms, promise_at_ms;
     int64_t started_ms;
+    int64_t due_ms;        // the next step was asked for by then, at the latest
+    int64_t grace_at_ms;   // from then on a standstill is forgiven with some time to spare
     int64_t down_saved_ms; // how long others have been down was persisted then
     bool leaving, left;
     int64_t leave_until_ms;
@@ -317,13 +322,16 @@ bool claim_of_identity(struct kvs_repl *r, struct member *member,
                        const struct kvs_member_record *record);
 bool claim_of_name(struct kvs_repl *r, const struct kvs_message_members *list,
                    const struct kvs_member_record *own);
-// The holder of what may be claimed has spoken.
-void claim_answer(struct kvs_repl *r, struct member *holder);
+// The holder of what may be claimed has spoken; it has answered the ping of this number.
+void claim_tick(struct kvs_repl *r);
+void claim_heard(const struct kvs_repl *r, struct member *holder);
+void claim_answer(struct kvs_repl *r, struct member *holder, uint32_t probe);
 void member_on_list(struct kvs_repl *r, const struct kvs_repl_message *message);
 // False: the message is not for us, or from a process that is not whom it says: drop it.
 bool member_admit(struct kvs_repl *r, const struct kvs_message_head *head);
 bool member_claim(struct kvs_repl *r, const struct kvs_repl_message *message);
 void member_tick(struct kvs_repl *r);
+void member_stood_still(struct kvs_repl *r, int64_t ms); // moves what others must do by a deadline
 void member_leave(struct kvs_repl *r);
 void member_remove(struct kvs_repl *r, const struct kvs_uuid *node);
 void member_pause(struct kvs_repl *r);
@@ -331,6 +339,7 @@ void member_set_address(struct kvs_repl *r, struct kvs_slice address);
 
 // ---- probe.c
 void probe_tick(struct kvs_repl *r);
+void probe_stood_still(struct kvs_repl *r, int64_t ms);
 void probe_on_ping(struct kvs_repl *r, const struct kvs_repl_message *message);
 void probe_on_pong(struct kvs_repl *r, const struct kvs_repl_message *message);
 void probe_on_request(struct kvs_repl *r, const struct kvs_repl_message *message);
@@ -420,6 +429,7 @@ int64_t gc_forgotten_ms(const struct kvs_repl *r); // in this cluster or a forme
 
 // ---- bootstrap.c
 void boot_tick(struct kvs_repl *r);
+void boot_stood_still(struct kvs_repl *r, int64_t ms);
 void boot_on_page(struct kvs_repl *r, struct member *from,
                   const struct kvs_message_page_answer *body);
 void boot_on_applied(struct kvs_repl *r, const struct token *token,

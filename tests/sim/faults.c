@@ -15,7 +15,7 @@ struct node *fault_random_node(struct sim *sim, bool up)
     for (int i = 0; i < sim->node_count; i++) {
         struct node *node = &sim->nodes[i];
         if (!node->is_copy && !node->left && !sim->core[i] && node->up == up &&
-            sim_below(sim, ++candidates) == 0)
+            !node_stands(node, sim->now_ms) && sim_below(sim, ++candidates) == 0)
             found = node;
     }
     return found;
@@ -122,7 +122,8 @@ static bool all_is_well(const struct sim *sim)
 {
     for (int i = 0; i < sim->node_count; i++) {
         const struct node *node = &sim->nodes[i];
-        if (!node->is_copy && !node->left && (!node->up || node->stalled || node->disk_full))
+        if (!node->is_copy && !node->left &&
+            (!node->up || node->stalled || node->disk_full || node_stands(node, sim->now_ms)))
             return false;
         for (int k = 0; k < sim->node_count; k++)
             if (sim->cut[i][k])
@@ -185,6 +186,16 @@ static void break_disk(struct sim *sim, struct node *node)
               (long long)node->disk_delay_ms);
 }
 
+// Stopped by a signal, or waiting for a full disk: others see it dead, and it wakes up to what they
+// said long ago.
+static void stand_still(struct sim *sim, struct node *node)
+{
+    // Longer than between two ticks, so that it must notice.
+    int64_t ms = 1200 + (int64_t)sim_below(sim, sim_chance(sim, 0.5) ? 2000 : 20000);
+    node->standing_until_ms = sim->now_ms + ms;
+    sim_trace(sim, node, "stands still for %lld ms", (long long)ms);
+}
+
 static bool is_intact_elsewhere(const struct sim *sim, const struct node *node, int key)
 {
     const struct cell *cell = &node->disk.cells[key];
@@ -237,8 +248,10 @@ void fault_one(struct sim *sim)
         if (down)
             restart(sim, down);
     } else if (kind < 70) {
-        if (up)
+        if (up && !(sim->knobs.standstills && sim_chance(sim, 0.7)))
             up->stalled = !up->stalled;
+        else if (up)
+            stand_still(sim, up);
     } else if (kind < 78) {
         if (up)
             jump_clock(sim, up);

@@ -401,6 +401,8 @@ static void perform_notice(struct node *node, const struct kvs_repl_action *acti
                 other = i;
         sim_trace(sim, node, "sees n%d %s", other, kvs_member_state_name(action->notice.state));
         sim->dead_declared += action->notice.state == KVS_MEMBER_DEAD;
+        if (node->wakes && action->notice.state != KVS_MEMBER_ALIVE)
+            sim_fail(sim, "n%d stood still and blames n%d for it", node->index, other);
         return;
     }
     if (kind == KVS_REPL_NOTICE_SYNCED)
@@ -519,10 +521,23 @@ static void report_damage(struct node *node)
         node_event(node, &event);
 }
 
+static void note_waking(struct node *node, enum kvs_repl_event_type type)
+{
+    int64_t now_ms = node->sim->now_ms;
+    bool first = node->standing_until_ms != 0 && node->standing_until_ms <= now_ms;
+    // What waits in the queue may say that somebody is dead, and twice in a row is no standstill.
+    node->wakes = first && type != KVS_REPL_EVENT_MESSAGE && now_ms - node->woke_ms > 2000;
+    if (!first)
+        return;
+    node->woke_ms = now_ms;
+    node->standing_until_ms = 0;
+}
+
 void node_event(struct node *node, struct kvs_repl_event *event)
 {
     struct sim *sim = node->sim;
     sim->steps++;
+    note_waking(node, event->type);
     int64_t wall_ms = sim_wall_ms(node);
     if (node->memory.deferred_count > 0)
         merge_due(node, wall_ms + sim->knobs.skew_max_ms);
@@ -641,6 +656,7 @@ void node_start(struct node *node)
     disk_digest(node);
     node->up = true;
     node->stalled = false;
+    node->standing_until_ms = 0;
     node->run++;
     node->tick_at_ms = 0;
     node->watermark_ms = view.watermark_ms;

@@ -142,6 +142,7 @@ static bool is_stranded(const struct node *node)
 static void mend(struct node *node)
 {
     node->stalled = false;
+    node->standing_until_ms = 0;
     node->disk_full = false;
     node->disk_delay_ms = 3;
     node->clock_frozen_ms = 0;
@@ -347,6 +348,7 @@ void scenario_run(struct sim *sim, uint64_t seed, unsigned mutations)
     sim->trace = trace;
     set_knobs(sim);
     sim->knobs.mutations = mutations;
+    sim->knobs.standstills = seed % 4 == 1; // drawn from nothing: the other seeds stay as they were
     bool apart = sim->knobs.nodes > 2 && sim_chance(sim, 0.1);
     if (apart) // what one cluster has forgotten cannot beat what the other wrote before it
         sim->knobs.retention_ms = INT64_C(1000000000);

@@ -146,6 +146,9 @@ struct node {
     int64_t clock_offset_ms;
     int64_t clock_frozen_ms; // != 0: stands there
     int64_t clock_drift_ppm;
+    int64_t standing_until_ms; // the process has no time till then: what comes waits
+    int64_t woke_ms;           // from the standstill before
+    bool wakes;                // this is the first step after one, and no message
     bool disk_full;
     int64_t disk_delay_ms;
     bool restored; // its disk went back in time, and its promises with it
@@ -165,6 +168,11 @@ struct node {
     bool revived; // by the commit being made
     bool changed; // some cell, since the last check
 };
+
+static inline bool node_stands(const struct node *node, int64_t now_ms)
+{
+    return node->standing_until_ms > now_ms;
+}
 
 enum sim_event_type { SIM_MESSAGE, SIM_TICK, SIM_SYNC_DONE, SIM_READ_DONE, SIM_SCRIPT };
 
@@ -192,6 +200,7 @@ struct sim_knobs {
     int digest_bits;
     int64_t retention_ms, expire_after_ms, promise_interval_ms, sync_interval_ms, skew_max_ms;
     bool frozen_clocks, push;
+    bool standstills; // processes stand still, too
     uint32_t lives_kept;
     bool quiet; // no faults at all
     bool no_rest;

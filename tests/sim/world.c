@@ -237,6 +237,19 @@ static void trace_message(struct sim *sim, const struct node *node, const struct
     kvs_arena_done(&arena);
 }
 
+// Everything comes in its order, but later.
+static void put_off(struct sim *sim, struct sim_event *event)
+{
+    struct node *node = &sim->nodes[event->node];
+    struct sim_event later = *event;
+    later.at_ms = node->standing_until_ms;
+    if (event->type == SIM_TICK && event->run == node->run && node->tick_at_ms == event->at_ms)
+        node->tick_at_ms = later.at_ms;
+    event->bytes = NULL;
+    event->read = NULL;
+    sim_push(sim, &later);
+}
+
 static void dispatch(struct sim *sim, struct sim_event *event)
 {
     if (event->type == SIM_SCRIPT) {
@@ -246,6 +259,10 @@ static void dispatch(struct sim *sim, struct sim_event *event)
     struct node *node = &sim->nodes[event->node];
     if (!node->up)
         return;
+    if (node_stands(node, sim->now_ms)) {
+        put_off(sim, event);
+        return;
+    }
     struct kvs_repl_event step = {.type = KVS_REPL_EVENT_TICK};
     switch (event->type) {
     case SIM_MESSAGE:

@@ -471,6 +471,26 @@ static void without_all_system_records_it_says_so_even_when_it_opens(void **stat
     end(&w);
 }
 
+// Both were stopped, or their machine slept: neither takes the other for gone.
+static void a_standstill_is_nobodys_death(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30};
+    begin(&w, true);
+    run_for(&w, 900);
+    size_t asked = w.asked_count;
+    w.now_ms += 60000;
+    for (int i = 0; i < 20000 && is_syncing(&w); i++) {
+        run_for(&w, 1);
+        struct kvs_repl_member_view member;
+        kvs_repl_member(w.joining.core, 0, &member);
+        assert_int_equal(member.record.state, KVS_MEMBER_ALIVE);
+    }
+    assert_true(w.asked_count > asked);
+    assert_int_equal(w.pages, 0);
+    end(&w);
+}
+
 // Nobody was there, so it opened. Whoever writes to it then is not refused when somebody comes, not
 // even by a write between the meeting and the first page.
 static void a_node_that_has_opened_stays_open(void **state)
@@ -662,6 +682,7 @@ int main(void)
         cmocka_unit_test(writes_arrive_at_once_at_a_node_that_is_open),
         cmocka_unit_test(a_peer_that_restarts_is_waited_for),
         cmocka_unit_test(without_all_system_records_it_says_so_even_when_it_opens),
+        cmocka_unit_test(a_standstill_is_nobodys_death),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
