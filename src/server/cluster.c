@@ -23,7 +23,8 @@ struct kvs_server_cluster {
     char address[KVS_REPL_ADDRESS_MAX + 1];
     pthread_mutex_t lock; // guards what follows
     struct kvs_node *node;
-    bool learning; // the address is a guess
+    bool learning;             // the address is a guess
+    char early_ip[NI_MAXHOST]; // learned before there was a node to tell; "": none
 };
 
 // ---- This node's address
@@ -88,6 +89,8 @@ static void on_local_address(void *ctx, const char *ip)
     struct kvs_node *node = c->learning ? c->node : NULL;
     if (node)
         c->learning = false;
+    else if (!c->node)
+        (void)snprintf(c->early_ip, sizeof(c->early_ip), "%s", ip);
     (void)pthread_mutex_unlock(&c->lock);
     if (!node)
         return;
@@ -103,7 +106,10 @@ void kvs_server_cluster_attach(struct kvs_server_cluster *c, struct kvs_node *no
         return;
     (void)pthread_mutex_lock(&c->lock);
     c->node = node;
+    bool early = c->early_ip[0] != '\0';
     (void)pthread_mutex_unlock(&c->lock);
+    if (early) // is written no more
+        on_local_address(c, c->early_ip);
 }
 
 // ---- Settings
