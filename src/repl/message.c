@@ -194,7 +194,7 @@ static void put_ping(struct kvs_buf *out, const struct kvs_message_ping *body)
 static void get_ping(struct wire_reader *in, struct kvs_message_ping *body)
 {
     body->probe = wire_get_u32(in);
-    body->echo_sent_ms = wire_get_int(in);
+    body->echo_sent_ms = wire_get_time(in);
     body->target = wire_get_uuid(in);
     body->target_address = wire_get_bytes(in, KVS_REPL_ADDRESS_MAX);
     body->updates = get_members(in, &body->update_count);
@@ -234,8 +234,8 @@ static void get_status(struct wire_reader *in, struct kvs_message_status *body)
     body->exact = wire_get_bool(in);
     body->bootstrapping = wire_get_bool(in);
     body->watermark_ms = wire_get_int(in);
-    body->certificate_ms = wire_get_int(in);
-    body->promise_ms = wire_get_int(in);
+    body->certificate_ms = wire_get_time(in);
+    body->promise_ms = wire_get_time(in);
     body->root = get_fingerprint(in);
     body->seen = wire_get_seen(in);
 }
@@ -448,7 +448,7 @@ static int get_head(struct wire_reader *in, struct kvs_message_head *head)
     head->sender = wire_get_uuid(in);
     head->sender_life = wire_get_u32(in);
     head->receiver_life = wire_get_u32(in);
-    head->sent_ms = wire_get_int(in);
+    head->sent_ms = wire_get_time(in);
     return in->err;
 }
 

@@ -136,6 +136,16 @@ int64_t wire_get_int(struct wire_reader *in)
     return (int64_t)(value >> 1 ^ (0 - (value & 1)));
 }
 
+int64_t wire_get_time(struct wire_reader *in)
+{
+    int64_t time_ms = wire_get_int(in);
+    if (time_ms < -(INT64_C(1) << 60) || time_ms > INT64_C(1) << 60) {
+        fail(in, KVS_ERR_SYNTAX);
+        return 0;
+    }
+    return time_ms;
+}
+
 struct kvs_slice wire_get_bytes(struct wire_reader *in, size_t size_max)
 {
     uint64_t size = wire_get_uint(in);

@@ -28,6 +28,7 @@ bool wire_get_bool(struct wire_reader *in); // anything but 0 and 1 is an error
 uint64_t wire_get_uint(struct wire_reader *in);
 uint32_t wire_get_u32(struct wire_reader *in);
 int64_t wire_get_int(struct wire_reader *in);
+int64_t wire_get_time(struct wire_reader *in); // milliseconds that may be added to and subtracted
 struct kvs_slice wire_get_bytes(struct wire_reader *in, size_t size_max);
 struct kvs_uuid wire_get_uuid(struct wire_reader *in);
 struct kvs_seen wire_get_seen(struct wire_reader *in); // entries in the arena

@@ -42,6 +42,31 @@ static void what_is_encoded_is_decoded(void **state)
     kvs_arena_done(&arena);
 }
 
+// What is calculated with must not overflow, whoever sends it.
+static void times_beyond_all_clocks_are_refused(void **state)
+{
+    (void)state;
+    const int64_t limit_ms = INT64_C(1) << 60;
+    const struct {
+        int64_t sent_ms, echo_ms;
+        bool good;
+    } cases[] = {{limit_ms, 0, true},       {-limit_ms, 0, true},     {limit_ms + 1, 0, false},
+                 {-limit_ms - 1, 0, false}, {INT64_MIN, 0, false},    {INT64_MAX, 0, false},
+                 {0, limit_ms, true},       {0, limit_ms + 1, false}, {0, INT64_MIN, false}};
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(cases); i++) {
+        KVS_CLEANUP(kvs_buf_donep) struct kvs_buf bytes = KVS_BUF_INIT(1 << 20);
+        struct kvs_repl_message m = {.head.type = KVS_MESSAGE_PONG};
+        m.head.sent_ms = cases[i].sent_ms;
+        m.ping.echo_sent_ms = cases[i].echo_ms;
+        kvs_repl_message_encode(&m, &bytes);
+        struct kvs_arena arena;
+        kvs_arena_init(&arena, 1 << 20);
+        int err = kvs_repl_message_decode(kvs_buf_slice(&bytes), &arena, &m);
+        assert_int_equal(err, cases[i].good ? 0 : KVS_ERR_SYNTAX);
+        kvs_arena_done(&arena);
+    }
+}
+
 static void what_is_cut_short_or_goes_on_is_refused(void **state)
 {
     (void)state;
@@ -145,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_are_packed_and_come_back_as_they_were),
         cmocka_unit_test(what_is_encoded_is_decoded),
+        cmocka_unit_test(times_beyond_all_clocks_are_refused),
         cmocka_unit_test(what_is_cut_short_or_goes_on_is_refused),
         cmocka_unit_test(a_changed_byte_never_crashes_the_decoder),
     };
