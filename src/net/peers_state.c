@@ -46,8 +46,8 @@ static const char *advice(enum peer_state state)
     case PEER_NO_PEER:
         return "peer does not answer as a member of the cluster: see that the address is that of a "
                "KVS node with clustering_enabled, reached without a proxy that changes requests, "
-               "and "
-               "that allowed_hosts, where it is set there, names that address's host";
+               "that cluster_tls_enabled is the same there as here, and that allowed_hosts, where "
+               "it is set there, names that address's host";
     case PEER_OVERLOADED:
         return "peer takes no messages at the moment: see its log";
     case PEER_REFUSES:

@@ -440,7 +440,9 @@ static void perform_notice(struct kvs_replica *r, const struct kvs_repl_action *
         note_synced(r, action, peer);
         break;
     case KVS_REPL_NOTICE_RETURNED:
-        kvs_log(log, KVS_LOG_INFO, "returned after an absence beyond tombstone_retention_hours");
+        kvs_log(log, KVS_LOG_INFO,
+                "everything compared, after an absence or a meeting of two clusters: what was "
+                "deleted meanwhile is deleted here, too");
         break;
     case KVS_REPL_NOTICE_JOINED:
         kvs_log(log, KVS_LOG_INFO, "joined cluster", KVS_F_STR("through", peer));
