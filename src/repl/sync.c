@@ -484,12 +484,13 @@ static struct member *choose(struct kvs_repl *r)
     for (size_t i = 0; i < r->member_count; i++)
         if (r->members[i]->sync_wanted && member_is_reachable(r->members[i]))
             return r->members[i];
-    bool complete = r->returning || r->boot.phase == BOOT_SYNC;
     struct member *found = NULL;
     uint64_t candidates = 0;
     for (size_t i = 0; i < r->member_count; i++) {
         struct member *m = r->members[i];
-        bool fit = member_is_reachable(m) && m->status_heard && !(complete && m->bootstrapping);
+        // Who still reads everything is left alone: it reads at a pace of its own choice, and
+        // compares when it is done.
+        bool fit = member_is_reachable(m) && m->status_heard && !m->bootstrapping;
         if (fit && repl_random_below(r, ++candidates) == 0)
             found = m;
     }

@@ -40,6 +40,7 @@ struct world {
     bool refuses;            // the joining one: what it applies fails
     bool screened;           // … and is taken out of pages
     bool writes_when_joined; // its clients do, once
+    bool compared_early;     // somebody compared with it before it had read its pages
     // What the peer was asked to read for the other, in order; and what it pushed, when.
     struct question asked[ASKED_MAX];
     size_t asked_count;
@@ -144,8 +145,11 @@ static void compare(struct world *w, struct host *host, const struct kvs_repl_ac
     struct kvs_repl_stub stubs[ASKED_MAX];
     struct kvs_repl_compared answers[8] = {{0}};
     struct kvs_repl_event event = {.type = KVS_REPL_EVENT_COMPARED};
+    struct kvs_repl_view view;
     size_t count = action->compare.range_count;
     assert_in_range(count, 1, 8);
+    kvs_repl_view(host->core, &view);
+    w->compared_early |= host == &w->joining && view.syncing;
     for (size_t i = 0; i < count; i++) {
         answers[i].kind = KVS_COMPARED_LISTED;
         answers[i].stubs = stubs;
@@ -533,6 +537,22 @@ static void writes_arrive_at_once_at_a_node_that_is_open(void **state)
     end(&w);
 }
 
+// A comparison that the peer begins would bring everything at once.
+static void nobody_compares_with_a_node_that_reads_pages(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 40, .now_ms = 1000};
+    start(&w, &w.peer, 1, true);
+    start(&w, &w.joining, 2, true);
+    run_for(&w, 1900); // the peer looks for somebody to compare with a second after its start
+    assert_true(is_syncing(&w));
+    for (int i = 0; i < 20000 && is_bootstrapping(&w); i++)
+        run_for(&w, 1);
+    assert_int_equal(w.pages, 0);
+    assert_false(w.compared_early);
+    end(&w);
+}
+
 static void without_throttling_there_is_no_pause_and_pages_are_large(void **state)
 {
     (void)state;
@@ -683,6 +703,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_restarts_is_waited_for),
         cmocka_unit_test(without_all_system_records_it_says_so_even_when_it_opens),
         cmocka_unit_test(a_standstill_is_nobodys_death),
+        cmocka_unit_test(nobody_compares_with_a_node_that_reads_pages),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
