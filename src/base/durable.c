@@ -30,3 +30,20 @@ int kvs_sync_folder_of(const char *path)
     KVS_CLEANUP(kvs_closep) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -1 : fsync(fd);
 }
+
+int kvs_sync_folders_above(const char *path)
+{
+    KVS_CLEANUP(kvs_freep) char *copy = strdup(path);
+    if (!copy)
+        return -1;
+    for (size_t size = strlen(copy); size > 1; size = strlen(copy)) {
+        if (copy[size - 1] != '/' && kvs_sync_folder_of(copy) != 0 && errno != EACCES &&
+            errno != EPERM && errno != EINVAL && errno != EROFS)
+            return -1;
+        char *slash = strrchr(copy, '/');
+        if (!slash)
+            return 0;
+        *slash = '\0';
+    }
+    return 0;
+}

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/civil.h"
+#include "base/durable.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -74,6 +75,9 @@ static int make_folder(const char *path, struct kvs_message *ret_message)
     if (!S_ISDIR(stat_of.st_mode))
         return kvs_fail(ret_message, KVS_ERR_CONFLICT, "%s is a file: set backup_path to a folder",
                         path);
+    if (kvs_sync_folders_above(path) != 0) // else a power failure takes it away, with all backups
+        return kvs_fail(ret_message, kvs_err_from_errno(errno), "create the folder %s: %s", path,
+                        strerror(errno));
     return 0;
 }
 

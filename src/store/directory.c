@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/durable.h"
 #include "base/slice.h"
 
 #define FORMAT_FILE "FORMAT"
@@ -122,6 +123,9 @@ static int ensure_format(int dir_fd, const char *path, struct kvs_message *ret_m
                         "data directory %s is not empty and holds no KVS store: choose another "
                         "data_dir or an empty directory",
                         path);
+    // The file comes last: while it is missing the directories' names may be on no device.
+    if (!err && kvs_sync_folders_above(path) != 0)
+        err = kvs_err_from_errno(errno);
     if (!err)
         err = write_format(dir_fd);
     if (err)
