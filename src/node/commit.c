@@ -12,6 +12,7 @@
 // cache emptied.
 #include "base/assert.h"
 #include "node/audit_internal.h"
+#include "node/backup.h"
 #include "node/group.h"
 #include "node/ledger.h"
 #include "node/replica.h"
@@ -392,6 +393,8 @@ static struct kvs_write *run_group(struct kvs_committer *committer, struct kvs_w
             write->audited = false;
             if (write->op == KVS_WRITE_REPLICA)
                 fail_op(committer, write);
+            else if (write->op == KVS_WRITE_VIEW) // who is told of an error takes nothing over
+                kvs_backup_view_done(write->view);
         }
     }
     bool untold = committer->untold && !err;

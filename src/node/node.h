@@ -159,7 +159,7 @@ enum kvs_write_op {
     KVS_WRITE_META,     // json under key in KVS_FAMILY_META; no json: delete; no key: nothing.
                         // version gets the last own writer_seq and the clock
     KVS_WRITE_REPLICA,  // what the replication core wants done: node/replica_op.h
-    KVS_WRITE_VIEW,     // open a backup's view, between two commits
+    KVS_WRITE_VIEW,     // open a backup's view, between two commits; with an error it is not open
     // The audit log's own (node/audit.h).
     KVS_WRITE_AUDIT,
     KVS_WRITE_AUDIT_SEAL,

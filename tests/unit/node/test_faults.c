@@ -5,6 +5,7 @@
 #include "tests/unit/node/fixture.h"
 
 #include "codec/index.h"
+#include "node/backup.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -215,6 +216,23 @@ static void damaged_records_do_not_keep_others_from_being_reclaimed(void **state
     assert_int_equal(kvs_node_housekeep(f->node), KVS_ERR_CORRUPT);
 }
 
+// An open one would keep the store from being resumed, for ever.
+static void a_view_whose_group_fails_is_not_open(void **state)
+{
+    struct fixture *f = *state;
+    struct kvs_backup_view view = {0};
+    struct kvs_write writes[] = {{.op = KVS_WRITE_VIEW, .view = &view},
+                                 make_write(KVS_WRITE_PUT, "a", "1")};
+    kvs_fault_set(faulty, KVS_FAULT_WRITE, 0, 1, KVS_ERR_IO);
+    kvs_node_write_group_wait(f->node, writes, KVS_ARRAY_SIZE(writes));
+    assert_int_equal(writes[0].err, KVS_ERR_IO);
+    assert_int_equal(writes[1].err, KVS_ERR_IO);
+    for (size_t i = 0; i < KVS_FAMILY_COUNT; i++)
+        assert_null(view.iters[i]);
+    kvs_fault_clear(faulty);
+    wait_until_writable(f);
+}
+
 // Runs beside kvs_node_close, which waits for the commit thread that this one holds up.
 static void *let_go_when_housekeeping_has_ended(void *opaque)
 {
@@ -272,6 +290,7 @@ int main(void)
         TEST(a_write_behind_a_resume_counts_on_from_what_was_found),
         TEST(a_purge_that_fails_halfway_uncovers_nothing),
         TEST(damaged_records_do_not_keep_others_from_being_reclaimed),
+        TEST(a_view_whose_group_fails_is_not_open),
         TEST(closing_answers_writes_that_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
