@@ -37,10 +37,11 @@ fuzz: ## every fuzz target for a while: make fuzz SECONDS=60
 	@scripts/deps.sh check
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
-soak: ## the crash and cluster tests, long: make soak ROUNDS=1000 BACKUPS=100 CUTS=34 CHANGES=100000
+soak: ## the crash and cluster tests, long: make soak ROUNDS=1000 BACKUPS=100 POWER=200 FAULTS=1000 CUTS=34 CHANGES=100000
 	@scripts/deps.sh test
 	@scripts/build.sh $(BUILD)
 	@KVS_BINARY=$(abspath $(BUILD))/kvs KVS_KILL_ROUNDS=$(or $(ROUNDS),1000) KVS_BACKUP_ROUNDS=$(or $(BACKUPS),100) \
+		KVS_POWER_ROUNDS=$(or $(POWER),200) KVS_FAULT_ROUNDS=$(or $(FAULTS),1000) \
 		KVS_CLUSTER_ROUNDS=$(or $(CUTS),34) KVS_RETURN_CHANGES=$(or $(CHANGES),100000) \
 		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/crash tests/cluster
 

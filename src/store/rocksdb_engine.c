@@ -59,6 +59,16 @@ static int engine_get(struct kvs_store *store, enum kvs_family family, struct kv
 
 // ---- Writing
 
+// Without syncs a flush syncs the log that it has closed. A synced write would sync the same log
+// behind it, and after that one has failed RocksDB 7.8 does not return an error but ends the
+// process. So what must be durable is put into tables instead: these writes are rare
+// (node/audit.h).
+static int write_and_flush(struct kvs_rocksdb_engine *engine, struct kvs_store_batch *base)
+{
+    int err = kvs_rocksdb_batch_write(base, engine->settings.write[KVS_DURABILITY_ASYNC]);
+    return err ? err : kvs_rocksdb_flush_all(&engine->rocksdb);
+}
+
 static int engine_write(struct kvs_store *store, struct kvs_store_batch *base,
                         enum kvs_durability durability)
 {
@@ -70,7 +80,9 @@ static int engine_write(struct kvs_store *store, struct kvs_store_batch *base,
     if (!err)
         err = kvs_rocksdb_batch_error(base);
     if (!err) {
-        err = kvs_rocksdb_batch_write(base, engine->settings.write[durability]);
+        err = durability == KVS_DURABILITY_SYNC && engine->settings.async_writes
+                  ? write_and_flush(engine, base)
+                  : kvs_rocksdb_batch_write(base, engine->settings.write[durability]);
         if (err)
             atomic_store(&engine->write_err, err);
     }

@@ -24,6 +24,7 @@ struct kvs_rocksdb_settings {
     rocksdb_readoptions_t *get[2];           // by enum kvs_read_mode
     rocksdb_readoptions_t *iterate[2][2][2]; // by mode, prefix_only, skip_cache_fill
     struct kvs_rocksdb_filter filters[KVS_FAMILY_COUNT];
+    bool async_writes;     // as in struct kvs_store_options
     uint64_t room_to_open; // bytes that opening may take besides the tables of the replayed log
 };
 
@@ -79,6 +80,14 @@ KVS_MUST_CHECK int kvs_rocksdb_check_logs(int dir_fd, bool holes_allowed,
 
 // How large the write-ahead logs are together. Before the database is opened.
 KVS_MUST_CHECK int kvs_rocksdb_log_bytes(int dir_fd, uint64_t *ret_bytes);
+
+// Which write-ahead logs there are: up to this number. 0: none. Before the database is opened.
+KVS_MUST_CHECK int kvs_rocksdb_newest_log(int dir_fd, uint64_t *ret_number);
+
+// Deletes the logs up to this number, durably. Only after an open that has put all of them into
+// tables: RocksDB deletes them too, but not durably, and one whose end is torn would be back after
+// a power failure, before logs with acknowledged writes: damage, by all that can be seen.
+KVS_MUST_CHECK int kvs_rocksdb_delete_logs(int dir_fd, uint64_t up_to);
 
 // ---- rocksdb_open.c
 

@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     BLOCK_SIZE = 32768,
@@ -290,6 +291,28 @@ int kvs_rocksdb_log_bytes(int dir_fd, uint64_t *ret_bytes)
             bytes += (uint64_t)status.st_size;
     }
     *ret_bytes = bytes;
+    return err;
+}
+
+int kvs_rocksdb_newest_log(int dir_fd, uint64_t *ret_number)
+{
+    KVS_CLEANUP(kvs_freep) struct log_file *files = NULL;
+    size_t count = 0;
+    int err = list_logs(dir_fd, &files, &count);
+    *ret_number = count > 0 ? files[count - 1].number : 0;
+    return err;
+}
+
+int kvs_rocksdb_delete_logs(int dir_fd, uint64_t up_to)
+{
+    KVS_CLEANUP(kvs_freep) struct log_file *files = NULL;
+    size_t count = 0;
+    int err = list_logs(dir_fd, &files, &count);
+    for (size_t i = 0; !err && i < count && files[i].number <= up_to; i++)
+        if (unlinkat(dir_fd, files[i].name, 0) != 0 && errno != ENOENT) // RocksDB was faster
+            err = kvs_err_from_errno(errno);
+    if (!err && up_to > 0 && fsync(dir_fd) != 0)
+        err = kvs_err_from_errno(errno);
     return err;
 }
 

@@ -68,6 +68,23 @@ static int rocksdb_init(struct kvs_rocksdb *rocksdb, const char *path, enum acce
     return 0;
 }
 
+// Opens it for writing: what its logs held is then in tables, and the logs are gone for good.
+static int open_to_write(struct kvs_rocksdb_engine *engine, struct kvs_message *ret_message)
+{
+    uint64_t newest = 0;
+    int err = kvs_rocksdb_newest_log(engine->lock_fd, &newest);
+    if (err)
+        return kvs_fail(ret_message, err, "list the write-ahead logs: %s", kvs_err_text(err));
+    err = rocksdb_init(&engine->rocksdb, engine->path, READ_WRITE, &engine->settings, ret_message);
+    if (err)
+        return err;
+    err = kvs_rocksdb_delete_logs(engine->lock_fd, newest);
+    if (!err)
+        return 0;
+    rocksdb_done(&engine->rocksdb);
+    return kvs_fail(ret_message, err, "delete the replayed logs: %s", kvs_err_text(err));
+}
+
 // RocksDB's text becomes "what failed: why: what to do".
 static int explain(int err, const char *path, struct kvs_message *ret_message)
 {
@@ -123,15 +140,18 @@ static struct kvs_rocksdb_engine *engine_new(const char *path)
     return NULL;
 }
 
-// Is there room for so much more in the directory's file system?
-static int check_free(int dir_fd, uint64_t bytes)
+// Is there room for so much more in the directory's file system, and does it take a synced write?
+static int check_disk(int dir_fd, uint64_t bytes)
 {
     KVS_CLEANUP(kvs_closep) int fd = openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno == EOPNOTSUPP ? 0 : kvs_err_from_errno(errno);
     int errnum = posix_fallocate(fd, 0, (off_t)bytes);
-    // EFBIG: a limit on the size of files, which RocksDB's files meet just the same.
-    return errnum == EFBIG ? KVS_ERR_NO_SPACE : errnum == 0 ? 0 : kvs_err_from_errno(errnum);
+    if (errnum == EFBIG) // a limit on the size of files, which RocksDB's files meet just the same
+        return KVS_ERR_NO_SPACE;
+    if (errnum == 0 && (pwrite(fd, "kvs", 3, 0) != 3 || fsync(fd) != 0))
+        errnum = errno;
+    return errnum == 0 ? 0 : kvs_err_from_errno(errnum);
 }
 
 // Opening writes into RocksDB's own log, and going on with that after a write has failed fails an
@@ -143,7 +163,7 @@ static int check_room_to_start(const struct kvs_rocksdb_engine *engine, struct k
     int err = kvs_rocksdb_log_bytes(engine->lock_fd, &replayed);
     uint64_t room = replayed + engine->settings.room_to_open;
     if (!err)
-        err = check_free(engine->lock_fd, room);
+        err = check_disk(engine->lock_fd, room);
     if (err != KVS_ERR_NO_SPACE)
         return 0;
     return kvs_fail(message, err, "less than the %" PRIu64 " KiB that opening takes are free",
@@ -166,7 +186,7 @@ int kvs_store_open(const struct kvs_store_options *options, struct kvs_store **r
     if (!err)
         err = check_room_to_start(engine, &message);
     if (!err)
-        err = rocksdb_init(&engine->rocksdb, engine->path, READ_WRITE, &engine->settings, &message);
+        err = open_to_write(engine, &message);
     if (err == KVS_ERR_CORRUPT && options->read_only_if_damaged) {
         atomic_store(&engine->write_err, KVS_ERR_READ_ONLY);
         err = rocksdb_init(&engine->rocksdb, engine->path, READ_ONLY, &engine->settings, &message);
@@ -195,8 +215,9 @@ void kvs_rocksdb_close(struct kvs_store *store)
 // ---- Coming back
 
 // Opening replays the log into new tables. When the disk could not take them, we would have closed
-// a database that can be read for one that cannot be opened: so look first.
-static int check_space(const struct kvs_rocksdb_engine *engine)
+// a database that can be read for one that cannot be opened; when it fails, the process would end
+// (check_room_to_start): so look first.
+static int check_place(const struct kvs_rocksdb_engine *engine)
 {
     uint64_t buffers = 0;
     for (int i = 0; i < KVS_FAMILY_COUNT; i++) {
@@ -205,17 +226,17 @@ static int check_space(const struct kvs_rocksdb_engine *engine)
                                     "rocksdb.size-all-mem-tables", &size) == 0)
             buffers += size;
     }
-    return check_free(engine->lock_fd, buffers + engine->settings.room_to_open);
+    return check_disk(engine->lock_fd, buffers + engine->settings.room_to_open);
 }
 
-static int stop_if_there_is_space(struct kvs_rocksdb_engine *engine)
+static int stop_if_there_is_a_place(struct kvs_rocksdb_engine *engine)
 {
     int err = kvs_rocksdb_enter(engine, KVS_READ_CACHED);
     if (err == KVS_ERR_AGAIN)
         return KVS_ERR_BUSY; // another thread resumes
     if (err)
         return 0; // the database is away: there is nothing to look at or to stop
-    err = check_space(engine);
+    err = check_place(engine);
     if (!err)
         stop_background_work(&engine->rocksdb);
     kvs_rocksdb_leave(engine);
@@ -225,7 +246,7 @@ static int stop_if_there_is_space(struct kvs_rocksdb_engine *engine)
 static int reopen(struct kvs_rocksdb_engine *engine)
 {
     rocksdb_done(&engine->rocksdb);
-    int err = rocksdb_init(&engine->rocksdb, engine->path, READ_WRITE, &engine->settings, NULL);
+    int err = open_to_write(engine, NULL);
     if (err) // reads go on if they can; writes stay refused
         (void)rocksdb_init(&engine->rocksdb, engine->path, READ_ONLY, &engine->settings, NULL);
     return err;
@@ -239,7 +260,7 @@ int kvs_rocksdb_resume(struct kvs_store *store)
     struct kvs_rocksdb_engine *engine = kvs_rocksdb_engine(store);
     if (atomic_load(&engine->write_err) == 0)
         return 0;
-    int err = stop_if_there_is_space(engine);
+    int err = stop_if_there_is_a_place(engine);
     if (!err)
         err = kvs_gate_close(&engine->gate, RESUME_WAIT_MS);
     if (err)

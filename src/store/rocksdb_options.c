@@ -220,6 +220,7 @@ void kvs_rocksdb_settings_init(struct kvs_rocksdb_settings *settings,
     rocksdb_writeoptions_set_sync(settings->write[KVS_DURABILITY_SYNC], 1);
     settings->write[KVS_DURABILITY_ASYNC] = rocksdb_writeoptions_create();
     init_read_options(settings);
+    settings->async_writes = options->async_writes;
     settings->room_to_open = room_to_open(options);
 }
 
