@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "codec/record.h"
 
-enum { FORMAT = 1, STATE_FORMAT = 2, TIME_SIZE = 8 };
+enum { FORMAT = 1, STATE_FORMAT = 3, TIME_SIZE = 8 };
 
 #define SYSTEM_BIT (UINT64_C(1) << 63) // of a BY_TIME entry's time
 
@@ -139,6 +139,7 @@ void kvs_commit_state_encode(struct kvs_buf *out, const struct kvs_commit_state 
     kvs_wire_put_u64be(out, (uint64_t)state->clock);
     kvs_wire_put_u64be(out, (uint64_t)state->clock_floor);
     kvs_wire_put_u64be(out, (uint64_t)state->newest);
+    kvs_wire_put_u64be(out, (uint64_t)state->removed);
 }
 
 int kvs_commit_state_decode(struct kvs_slice value, struct kvs_commit_state *ret_state)
@@ -157,6 +158,9 @@ int kvs_commit_state_decode(struct kvs_slice value, struct kvs_commit_state *ret
     ret_state->clock_floor = (int64_t)clock_floor;
     uint64_t newest = format >= 2 ? kvs_wire_get_u64be(&cursor) : clock;
     ret_state->newest = (int64_t)newest;
-    bool sane = clock <= INT64_MAX && clock_floor <= INT64_MAX && newest <= INT64_MAX;
+    uint64_t removed = format >= 3 ? kvs_wire_get_u64be(&cursor) : INT64_MAX;
+    ret_state->removed = (int64_t)removed;
+    bool sane = clock <= INT64_MAX && clock_floor <= INT64_MAX && newest <= INT64_MAX &&
+                removed <= INT64_MAX;
     return sane ? finish(&cursor) : KVS_ERR_CORRUPT;
 }

@@ -16,8 +16,9 @@
 //   META     "identity"         format u8 = 1 | node uuid 16 | joined_timestamp u64be | incarnation
 //   u64be
 //            "writer/" u32be    node uuid 16 | joined_timestamp u64be
-//            "state"            format u8 = 2 | log_seq u64be | writer_seq u64be | clock u64be |
-//                               clock_floor u64be | newest u64be (both not in format 1)
+//            "state"            format u8 = 3 | log_seq u64be | writer_seq u64be | clock u64be |
+//                               clock_floor u64be | newest u64be (both not in format 1) |
+//                               removed u64be (not in formats 1 and 2)
 //            "log_floor"        oldest kept log seq u64be
 #ifndef KVS_CODEC_INDEX_H
 #define KVS_CODEC_INDEX_H
@@ -67,6 +68,8 @@ struct kvs_commit_state {
     int64_t clock;       // greatest timestamp this node's clock has given, Unix ms
     int64_t clock_floor; // it has promised to give none at or below
     int64_t newest;      // greatest timestamp of this node's versions: may lie ahead of its clock
+    int64_t removed;     // no version with a greater timestamp was ever taken out of the store, but
+                         // for surplus ones; INT64_MAX: not known
 };
 void kvs_commit_state_encode(struct kvs_buf *out, const struct kvs_commit_state *state);
 KVS_MUST_CHECK int kvs_commit_state_decode(struct kvs_slice value,

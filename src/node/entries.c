@@ -193,12 +193,30 @@ int kvs_group_put_history(struct kvs_group *group, struct kvs_effect *effect,
     return 0;
 }
 
+// The filters know before the store can show it, and whatever becomes of the group.
+static void note_removed(struct kvs_group *group, int64_t timestamp)
+{
+    struct kvs_node_filter *filter = &group->node->filter;
+    if (timestamp > group->state.removed)
+        group->state.removed = timestamp;
+    if (timestamp > atomic_load(&filter->removed_ms))
+        atomic_store(&filter->removed_ms, timestamp);
+}
+
+// An entry that cannot be read may be of any time.
+static int64_t entry_time_ms(struct kvs_slice entry_key)
+{
+    struct kvs_version version;
+    return kvs_record_decode_key(entry_key, &version) ? version.timestamp : INT64_MAX;
+}
+
 void kvs_group_drop_damaged(struct kvs_group *group, struct kvs_slice key,
                             const struct kvs_version *version)
 {
     kvs_record_encode_key(&group->key, key, version);
     kvs_store_batch_delete(group->batch, kvs_node_family(key), kvs_buf_slice(&group->key));
     kvs_buf_clear(&group->key);
+    note_removed(group, version->timestamp);
     group->change_count++;
 }
 
@@ -226,9 +244,11 @@ static void delete_pending(struct kvs_group *group, struct kvs_slice key)
         bool history = e->history.timestamp != 0;
         if ((!e->pending && !history) || !kvs_slice_eq(e->key, key))
             continue;
-        kvs_record_encode_key(&group->key, key, history ? &e->history : &e->pending->version);
+        const struct kvs_version *version = history ? &e->history : &e->pending->version;
+        kvs_record_encode_key(&group->key, key, version);
         kvs_store_batch_delete(group->batch, kvs_node_family(key), kvs_buf_slice(&group->key));
         kvs_buf_clear(&group->key);
+        note_removed(group, version->timestamp);
     }
 }
 
@@ -240,9 +260,11 @@ int kvs_group_remove(struct kvs_group *group, struct kvs_effect *effect,
     if (err)
         return err;
     size_t entry_size = effect->key.size + KVS_RECORD_SUFFIX_SIZE;
-    for (size_t at = 0; at < versions.size; at += entry_size)
-        kvs_store_batch_delete(group->batch, kvs_node_family(effect->key),
-                               kvs_slice(versions.data + at, entry_size));
+    for (size_t at = 0; at < versions.size; at += entry_size) {
+        struct kvs_slice entry_key = kvs_slice(versions.data + at, entry_size);
+        kvs_store_batch_delete(group->batch, kvs_node_family(effect->key), entry_key);
+        note_removed(group, entry_time_ms(entry_key));
+    }
     delete_pending(group, effect->key);
     group->change_count++;
     if (group->node->ledger)

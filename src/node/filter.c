@@ -3,11 +3,13 @@
 // whole, so each rule holds for parts:
 //   DATA, SYSTEM  an entry behind `revisions` versions of its key that are there may go. Those seen
 //                 in this part are only a hint: a version that was removed is shown as long as its
-//                 deletion lies elsewhere, and the key may have come back with an older one. So the
-//                 store is asked, once a key, behind which version the surplus begins;
-//                 an expired version's payload becomes its hash, the version itself stays
+//                 deletion lies elsewhere, and the key may have come back with an older one. So,
+//                 unless all of them are younger than whatever was removed, the store is asked,
+//                 once a key, behind which version the surplus begins (docs/decisions/0073); an
+//                 expired version's payload becomes its hash, the version itself stays
 //                 (housekeeping removes it): dropping it would bring the version below it back.
-//   BY_TIME       an entry whose key has a newer current version, or none, is of no use.
+//   BY_TIME       an entry whose key has a newer current version, or none, is of no use. The cache
+//                 knows the newer version of a key in use, otherwise the store is asked.
 // Called on the engine's threads. Nothing here writes.
 #include "node/node_internal.h"
 
@@ -20,7 +22,8 @@ struct version_state {
     struct kvs_store *store;
     struct kvs_store_iter *iter; // opened when first needed; a compaction is of one family
     int64_t now_ms;
-    uint32_t seen; // versions of `key` so far, removed ones perhaps included
+    uint32_t seen;  // versions of `key` so far, removed ones perhaps included
+    uint32_t there; // the first of them that certainly are
     size_t key_size;
     char key[KVS_KEY_SIZE_MAX];
     bool asked;       // the store, about `key`
@@ -89,11 +92,25 @@ static void ask_store(struct version_state *state, struct kvs_slice key)
     }
 }
 
+// Versions come newest first: those before the first that may have been removed are there. One that
+// is removed later goes together with all that lie behind it.
+static void count(struct version_state *state, struct kvs_slice entry_key)
+{
+    struct kvs_version version;
+    if (state->there == state->seen && state->there < state->filter->revisions &&
+        kvs_record_decode_key(entry_key, &version) &&
+        version.timestamp > atomic_load(&state->filter->removed_ms))
+        state->there++;
+    state->seen++;
+}
+
 static bool is_surplus(struct version_state *state, struct kvs_slice key,
                        struct kvs_slice entry_key)
 {
     if (state->seen <= state->filter->revisions)
         return false;
+    if (state->there == state->filter->revisions)
+        return true;
     if (!state->asked)
         ask_store(state, key);
     return state->last_size > 0 &&
@@ -111,10 +128,11 @@ static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice en
         memcpy(state->key, key.data, key.size);
         state->key_size = key.size;
         state->seen = 0;
+        state->there = 0;
         state->asked = false;
         state->last_size = 0;
     }
-    state->seen++;
+    count(state, entry_key);
     if (is_surplus(state, key, entry_key))
         return KVS_FILTER_DROP;
     struct kvs_record_view view;
@@ -128,7 +146,9 @@ static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice en
 }
 
 struct time_state {
+    const struct kvs_node_filter *filter;
     struct kvs_store *store;
+    struct kvs_cache *cache;                        // NULL: not there yet
     struct kvs_store_iter *data_iter, *system_iter; // opened when first needed
 };
 
@@ -138,8 +158,26 @@ static void *times_begin(void *ctx)
     struct time_state *state = calloc(1, sizeof(*state));
     if (!state)
         return NULL;
+    state->filter = filter;
     state->store = atomic_load(&filter->store);
+    state->cache = atomic_load(&filter->cache);
     return state;
+}
+
+// Whether the cache can tell, as it can of a key in use. What it holds has been committed, but it
+// follows a little behind the store: a version that was removed meanwhile says nothing, for an
+// older one may have come back in its place. None that is younger than all removed was.
+static bool ask_cache(const struct time_state *state, int64_t time_ms, struct kvs_slice key,
+                      bool *ret_stale)
+{
+    KVS_CLEANUP(kvs_record_unrefp) struct kvs_record *record = NULL;
+    if (state->cache)
+        record = kvs_cache_peek(state->cache, key);
+    if (!record || record->version.timestamp < time_ms ||
+        record->version.timestamp <= atomic_load(&state->filter->removed_ms))
+        return false;
+    *ret_stale = record->version.timestamp > time_ms;
+    return true;
 }
 
 // The view may be older than the newest commits, never older than the entry: entry and version were
@@ -147,8 +185,11 @@ static void *times_begin(void *ctx)
 // none any more" stay true for good as far as this entry goes.
 static bool is_stale(struct time_state *state, int64_t time_ms, struct kvs_slice key)
 {
+    bool stale = false;
     if (!state->store || key.size > KVS_KEY_SIZE_MAX)
         return false;
+    if (ask_cache(state, time_ms, key, &stale))
+        return stale;
     struct kvs_store_iter **iter = kvs_key_is_system(key) ? &state->system_iter : &state->data_iter;
     const struct kvs_store_iter_options options = {
         .mode = KVS_READ_DISK, .prefix_only = true, .skip_cache_fill = true};

@@ -137,6 +137,7 @@ int kvs_node_load_meta(struct kvs_node *node, struct kvs_message *ret_message)
     if (err)
         return kvs_fail(ret_message, err, "commit state: %s", kvs_err_text(err));
     atomic_store(&node->log_seq, node->state.log_seq);
+    atomic_store(&node->filter.removed_ms, node->state.removed);
     return 0;
 }
 

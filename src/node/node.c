@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening, closing and the state of a node. The order of opening is the order of dependence: store,
-// meta, cache, commit thread, housekeeping; closing goes the other way.
+// meta, cache, commit thread, housekeeping; closing goes the other way, but the cache outlives the
+// store, whose compaction filters look into it.
 #include "base/assert.h"
 #include "node/audit_internal.h"
 #include "node/foreign.h"
@@ -33,6 +34,7 @@ static int open_store(struct kvs_node *node, struct kvs_message *ret_message)
     };
     node->filter.clock = node->options.clock;
     node->filter.revisions = node->options.revisions;
+    atomic_store(&node->filter.removed_ms, INT64_MAX);
     kvs_node_set_filters(&node->filter, &options);
     int err = kvs_store_open(&options, &node->store, ret_message);
     if (!err && node->options.wrap_store)
@@ -83,6 +85,8 @@ static int start(struct kvs_node *node, struct kvs_message *ret_message)
         return err;
     err = kvs_cache_new(cache_size ? cache_size : CACHE_SIZE_DEFAULT, node->options.metrics,
                         &node->cache);
+    if (!err)
+        atomic_store(&node->filter.cache, node->cache);
     if (!err)
         err = kvs_node_observe_all(node);
     if (err)
@@ -146,8 +150,8 @@ void kvs_node_close(struct kvs_node *node)
     kvs_receipts_free(node->receipts);
     kvs_ledger_free(node->ledger);
     kvs_writers_free(node->writers);
-    kvs_cache_free(node->cache);
     kvs_store_close(node->store);
+    kvs_cache_free(node->cache);
     kvs_changes_done(&node->changes);
     free(node->data_dir);
     free(node->node_id);

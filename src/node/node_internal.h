@@ -34,6 +34,10 @@ struct kvs_node_filter {
     const struct kvs_clock *clock;
     uint32_t revisions;
     _Atomic(struct kvs_store *) store; // NULL until the store is open
+    _Atomic(struct kvs_cache *) cache; // NULL until there is one; outlives the store
+    // As in the commit state, and never behind what the store shows: the commit thread raises it
+    // before a removal is written. INT64_MAX until the state has been read.
+    _Atomic int64_t removed_ms;
 };
 
 // Who waits for changes (changes.c).

@@ -83,7 +83,7 @@ static void state_and_identity_round_trip_and_refuse_damage(void **state)
 {
     (void)state;
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf buf = KVS_BUF_INIT(MAX);
-    struct kvs_commit_state in = {5, 4, 1700000000000, 1600000000000, 1800000000000};
+    struct kvs_commit_state in = {5, 4, 1700000000000, 1600000000000, 1800000000000, 1500000000000};
     struct kvs_commit_state out = {0};
     kvs_commit_state_encode(&buf, &in);
     assert_int_equal(kvs_commit_state_decode(kvs_buf_slice(&buf), &out), 0);
@@ -91,7 +91,7 @@ static void state_and_identity_round_trip_and_refuse_damage(void **state)
     kvs_wire_put_u8(&buf, 0); // one byte too many
     assert_int_equal(kvs_commit_state_decode(kvs_buf_slice(&buf), &out), KVS_ERR_CORRUPT);
 
-    // As the release before wrote it: without a floor.
+    // As earlier releases wrote it: without a floor, and without what was removed.
     static const char format_1[] = "\1\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\7";
     assert_int_equal(kvs_commit_state_decode(kvs_slice(format_1, sizeof(format_1) - 1), &out), 0);
     assert_int_equal(out.log_seq, 5);
@@ -99,7 +99,14 @@ static void state_and_identity_round_trip_and_refuse_damage(void **state)
     assert_int_equal(out.clock, 7);
     assert_int_equal(out.clock_floor, 0);
     assert_int_equal(out.newest, 7);
-    buf.data[0] = 3;
+    assert_int_equal(out.removed, INT64_MAX);
+    static const char format_2[] = "\2\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\7"
+                                   "\0\0\0\0\0\0\0\6\0\0\0\0\0\0\0\t";
+    assert_int_equal(kvs_commit_state_decode(kvs_slice(format_2, sizeof(format_2) - 1), &out), 0);
+    assert_int_equal(out.clock_floor, 6);
+    assert_int_equal(out.newest, 9);
+    assert_int_equal(out.removed, INT64_MAX);
+    buf.data[0] = 4;
     assert_int_equal(kvs_commit_state_decode(kvs_buf_slice(&buf), &out), KVS_ERR_VERSION);
 
     kvs_buf_clear(&buf);
