@@ -10,7 +10,7 @@ static struct kvs_version a_damaged_record(struct fixture *f)
     struct kvs_version newest = put(f, "k", "2");
     put(f, "other", "1");
     fixture_restart(f);
-    damage(f, "k");
+    damage(f->node, "k");
     assert_int_equal(get_error(f, "k"), KVS_ERR_CORRUPT);
     return newest;
 }
@@ -111,7 +111,7 @@ static void a_replacement_in_a_group_keeps_the_digest_true(void **state)
     for (int i = 0; i < 3; i++)
         chain[i].executor = &stall.executor;
     kvs_node_write_group(f->node, chain, 3);
-    submit_op(f, &stall.executor, op);
+    submit_op(f->node, &stall.executor, op);
     let_go(&stall, 5);
     for (int i = 0; i < 3; i++)
         assert_int_equal(chain[i].err, 0);
@@ -137,7 +137,7 @@ static int apply_one(struct fixture *f, struct kvs_repl_item *item, int64_t wate
 {
     struct kvs_replica_op *op = apply_op(item, 1);
     op->watermark_ms = watermark_ms;
-    return run_op(f, op);
+    return run_op(f->node, op);
 }
 
 static void the_same_version_takes_its_place(void **state)
@@ -160,7 +160,7 @@ static void a_deletion_that_would_have_gone_by_now_goes(void **state)
     struct kvs_write write = make_write(KVS_WRITE_DELETE, "k", NULL);
     assert_int_equal(kvs_node_write_wait(f->node, &write), 0);
     fixture_restart(f);
-    damage(f, "k");
+    damage(f->node, "k");
     struct kvs_repl_item item = item_of(&write.version, NULL);
     assert_int_equal(apply_one(f, &item, write.version.timestamp), 0);
     assert_history(f, "k", "");

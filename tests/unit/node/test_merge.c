@@ -28,12 +28,12 @@ static void a_deferred_version_that_cannot_be_merged_stays(void **state)
     int64_t ahead_ms = TEST_START_MS + SKEW_MS + 1000;
     struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
                                     item_at(ahead_ms + 1, 2, "\x02k2", "2")};
-    assert_int_equal(run_op(f, apply_op(items, 2)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, 2)), 0);
     // Behind the one that reads what is due; for good, since others make iterators, too.
     kvs_fault_set(faulty, KVS_FAULT_ITER_NEW, 1, KVS_FAULT_FOREVER, KVS_ERR_NOMEM);
-    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), KVS_ERR_NOMEM);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 1)), KVS_ERR_NOMEM);
     kvs_fault_clear(faulty);
-    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), 0);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 1)), 0);
     assert_value(f, "k1", "1");
     assert_value(f, "k2", "2");
     assert_int_equal(f->node->ledger->deferred_count, 0);
@@ -58,16 +58,16 @@ static void a_deferred_version_that_is_refused_stays_alone(void **state)
     struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
                                     item_at(ahead_ms + 1, 2, "\x02k2", "2"),
                                     item_at(ahead_ms + 9, 3, "\x02k3", "3")};
-    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, 3)), 0);
     block_key(f, "k1");
-    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), KVS_ERR_CORRUPT);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 1)), KVS_ERR_CORRUPT);
     assert_value(f, "k2", "2");
     assert_int_equal(get_error(f, "k3"), KVS_ERR_NOT_FOUND);
     assert_int_equal(f->node->ledger->deferred_count, 2);
     assert_int_equal(f->node->ledger->deferred_first_ms, ahead_ms);
-    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), KVS_ERR_CORRUPT);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 1)), KVS_ERR_CORRUPT);
     assert_int_equal(f->node->ledger->deferred_count, 2);
-    assert_int_equal(run_op(f, due_op(ahead_ms + 9)), KVS_ERR_CORRUPT);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 9)), KVS_ERR_CORRUPT);
     assert_value(f, "k3", "3");
     assert_int_equal(f->node->ledger->deferred_count, 1);
 }
@@ -88,8 +88,8 @@ static void much_that_is_due_is_merged_bit_by_bit(void **state)
         (void)snprintf(keys[i], sizeof(keys[i]), "\x02k%d", i);
         items[i] = item_at(ahead_ms + i, (uint32_t)i + 1, keys[i], json);
     }
-    assert_int_equal(run_op(f, apply_op(items, COUNT)), 0);
-    assert_int_equal(run_op(f, due_op(ahead_ms + COUNT)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, COUNT)), 0);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + COUNT)), 0);
     assert_int_equal(f->node->ledger->deferred_count, 8); // 16 MiB have been merged
     assert_int_equal(get_error(f, "k0"), 0);
     assert_int_equal(get_error(f, "k23"), KVS_ERR_NOT_FOUND);
@@ -107,18 +107,18 @@ static void what_waits_is_counted(void **state)
                                     item_at(ahead_ms + 1, 2, "\x02k2", "2"),
                                     item_at(ahead_ms + 2, 3, "\x02k3", "3")};
     struct kvs_cluster_status status;
-    assert_int_equal(run_op(f, apply_op(items, 2)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, 2)), 0);
     items[0].version.writer_seq = kvs_dot_seq(1, 9); // came again, as if it had not been seen
-    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, 3)), 0);
     kvs_node_cluster_status(f->node, &status);
     assert_int_equal(status.deferred, 3);
     fixture_restart(f);
     kvs_node_cluster_status(f->node, &status);
     assert_int_equal(status.deferred, 3);
-    assert_int_equal(run_op(f, due_op(ahead_ms + 1)), 0);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 1)), 0);
     kvs_node_cluster_status(f->node, &status);
     assert_int_equal(status.deferred, 1);
-    assert_int_equal(run_op(f, due_op(ahead_ms + 2)), 0);
+    assert_int_equal(run_op(f->node, due_op(ahead_ms + 2)), 0);
     kvs_node_cluster_status(f->node, &status);
     assert_int_equal(status.deferred, 0);
 }
@@ -146,7 +146,7 @@ static void a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere(void 
     struct kvs_repl_item items[] = {item_at(ahead_ms, 1, "\x02k1", "1"),
                                     item_at(ahead_ms + 1, 2, "\x02k2", "2"),
                                     item_at(ahead_ms + 9, 3, "\x02k3", "3")};
-    assert_int_equal(run_op(f, apply_op(items, 3)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, 3)), 0);
     spoil_deferred(f, ahead_ms, &items[0].version.uuid);
     spoil_deferred(f, ahead_ms + 9, &items[2].version.uuid);
     spoil_deferred(f, 0, NULL); // not even its time is known
@@ -168,7 +168,7 @@ static void a_deferred_version_that_cannot_be_read_is_looked_for_elsewhere(void 
     assert_digest_is_true(f);
     // It comes back, now that it is of the future no more.
     atomic_fetch_add(&f->clock.wall_ms, SKEW_MS + 2000);
-    assert_int_equal(run_op(f, apply_op(items, 1)), 0);
+    assert_int_equal(run_op(f->node, apply_op(items, 1)), 0);
     assert_value(f, "k1", "1");
     assert_digest_is_true(f);
 }
@@ -183,7 +183,7 @@ static void a_repair_counts_what_came_with_it_once(void **state)
     put(f, "k1", "1");
     put(f, "k2", "1");
     fixture_restart(f); // nothing cached
-    damage(f, "k1");
+    damage(f->node, "k1");
     struct kvs_repl_item items[] = {item_at(TEST_START_MS + 1, 1, "\x02k1", "2"),
                                     item_at(TEST_START_MS + 1, 2, "\x02k2", "2"),
                                     item_at(TEST_START_MS + 1, 3, "\x02k3", "2")};
@@ -242,7 +242,7 @@ static void apply_again(struct fixture *f, enum kvs_fault_point point)
     kvs_fault_set(faulty, point, 0, 1, KVS_ERR_NO_SPACE);
     struct kvs_replica_op *op = apply_op(items, 2);
     op->run = (struct kvs_seen_run){items[0].version.writer.node, 1, 0, 2};
-    assert_int_equal(run_op(f, op), KVS_ERR_NO_SPACE);
+    assert_int_equal(run_op(f->node, op), KVS_ERR_NO_SPACE);
     kvs_fault_clear(faulty);
     WAIT_FOR(atomic_load(&f->node->writable) || kvs_node_housekeep(f->node) == 0);
     assert_digest_is_true(f);
@@ -251,7 +251,7 @@ static void apply_again(struct fixture *f, enum kvs_fault_point point)
     assert_true(seen == (get_error(f, "k2") == 0));
     op = apply_op(items, 2);
     op->run = (struct kvs_seen_run){items[0].version.writer.node, 1, 0, 2};
-    assert_int_equal(run_op(f, op), 0);
+    assert_int_equal(run_op(f->node, op), 0);
     assert_true(kvs_seen_covers(&f->node->ledger->seen, &items[0].version.writer.node, 1, 2));
     assert_value(f, "k2", "2");
     assert_history(f, "k2", "2");
@@ -345,7 +345,7 @@ static void a_write_behind_the_leave_is_refused(void **state)
     struct kvs_write late = make_write(KVS_WRITE_PUT, "late", "1");
     struct kvs_replica_op *leave = kvs_replica_op_new(KVS_OP_LEAVE, 0);
     stall_with(f, &stall, &first);
-    submit_op(f, &stall.executor, leave);
+    submit_op(f->node, &stall.executor, leave);
     submit(f, &stall, &late);
     let_go(&stall, 3);
     kvs_replica_op_free(leave);
