@@ -16,13 +16,13 @@ enum {
 
 // ---- Items
 
-struct kvs_digest_sum kvs_ledger_item(const struct kvs_ledger *ledger, struct kvs_slice key,
-                                      const struct kvs_version *version, struct kvs_slice json)
+static struct kvs_digest_sum item_of(const struct kvs_digest_key *prf, struct kvs_slice key,
+                                     const struct kvs_version *version, struct kvs_slice json)
 {
     struct kvs_tagged tagged;
     kvs_tagged_set(&tagged, key);
     uint64_t checksum = version->expires_at == 0 ? XXH3_64bits(json.data, json.size) : 0;
-    return kvs_digest_item(&ledger->key, kvs_tagged_slice(&tagged), version, checksum);
+    return kvs_digest_item(prf, kvs_tagged_slice(&tagged), version, checksum);
 }
 
 struct kvs_digest_sum kvs_ledger_item_of(const struct kvs_ledger *ledger,
@@ -31,13 +31,18 @@ struct kvs_digest_sum kvs_ledger_item_of(const struct kvs_ledger *ledger,
     struct kvs_version version = record->version;
     bool known = kvs_writers_get(ledger->node->writers, record->writer_id, &version.writer);
     kvs_assert(known); // or it would not have been decoded
-    return kvs_ledger_item(ledger, kvs_record_key(record), &version, kvs_record_json(record));
+    return item_of(&ledger->key, kvs_record_key(record), &version, kvs_record_json(record));
 }
 
 // ---- The records behind the digest
 
+struct records {
+    struct kvs_node *node;
+    const struct kvs_digest_key *prf;
+};
+
 struct scan {
-    const struct kvs_ledger *ledger;
+    const struct kvs_digest_key *prf;
     kvs_digest_visit_fn *visit;
     void *visit_ctx;
 };
@@ -46,21 +51,29 @@ static bool visit_record(void *ctx, const struct kvs_current *current)
 {
     const struct scan *scan = ctx;
     struct kvs_digest_sum item =
-        kvs_ledger_item(scan->ledger, current->key, &current->version, current->json);
+        item_of(scan->prf, current->key, &current->version, current->json);
     return scan->visit(scan->visit_ctx, current->tagged, item);
 }
 
 static int scan_records(void *ctx, struct kvs_slice first, struct kvs_slice end,
                         kvs_digest_visit_fn *visit, void *visit_ctx)
 {
+    const struct records *records = ctx;
+    struct scan scan = {records->prf, visit, visit_ctx};
+    return kvs_node_each_current(records->node, first, end, visit_record, &scan);
+}
+
+static int scan_as_kept(void *ctx, struct kvs_slice first, struct kvs_slice end,
+                        kvs_digest_visit_fn *visit, void *visit_ctx)
+{
     const struct kvs_ledger *ledger = ctx;
-    struct scan scan = {ledger, visit, visit_ctx};
-    return kvs_node_each_current(ledger->node, first, end, visit_record, &scan);
+    struct records records = {ledger->node, &ledger->key};
+    return scan_records(&records, first, end, visit, visit_ctx);
 }
 
 struct kvs_digest_source kvs_ledger_source(struct kvs_ledger *ledger)
 {
-    return (struct kvs_digest_source){ledger, scan_records};
+    return (struct kvs_digest_source){ledger, scan_as_kept};
 }
 
 static void lock(struct kvs_ledger *ledger)
@@ -225,14 +238,25 @@ int kvs_ledger_split(struct kvs_ledger *ledger, struct kvs_slice first, struct k
 
 // ---- Life
 
+// Beside the old digest, which readers go on with: to read all records takes its time.
 int kvs_ledger_rekey(struct kvs_ledger *ledger, const struct kvs_digest_key *key)
 {
+    static const struct kvs_digest_options options = {0};
+    struct records records = {ledger->node, key};
+    const struct kvs_digest_source source = {&records, scan_records};
+    KVS_CLEANUP(kvs_digest_freep) struct kvs_digest *digest = NULL;
+    int err = kvs_digest_new(&options, &digest);
+    if (!err)
+        err = kvs_digest_rebuild(digest, &source);
+    if (err)
+        return err;
     lock(ledger);
+    struct kvs_digest *old = ledger->digest;
+    ledger->digest = digest;
     ledger->key = *key;
-    struct kvs_digest_source records = kvs_ledger_source(ledger);
-    int err = kvs_digest_rebuild(ledger->digest, &records);
     unlock(ledger);
-    return err;
+    digest = old;
+    return 0;
 }
 
 void kvs_ledger_free(struct kvs_ledger *ledger)

@@ -3,9 +3,10 @@
 // versions: the digest, where dots lie in the log, which dots have been seen, which versions wait
 // until they are due. Without clustering there is none.
 //
-// `lock` guards the digest and the dots between the commit thread, which changes them when a group
-// has been committed, and readers. It is never held over a sync. Everything else is the commit
-// thread's own.
+// `lock` guards the digest, its key and the dots between the commit thread, which changes them when
+// a group has been committed, and readers. It is held over no sync and no reading of all records;
+// at most over the reading of the blocks in which a range or one of its parts ends, or that are
+// cut. Everything else is the commit thread's own.
 #ifndef KVS_NODE_LEDGER_H
 #define KVS_NODE_LEDGER_H
 
@@ -18,7 +19,7 @@
 struct kvs_ledger {
     struct kvs_node *node;
     pthread_mutex_t lock;
-    struct kvs_digest *digest;
+    struct kvs_digest *digest; // these three under the lock; the commit thread reads `key` without
     struct kvs_digest_key key;
     struct kvs_dots dots;
     uint32_t life;
@@ -43,7 +44,8 @@ KVS_MUST_CHECK int kvs_ledger_forget(struct kvs_node *node);
 // From the checkpoint and the log behind it, or from all records.
 KVS_MUST_CHECK int kvs_ledger_open_digest(struct kvs_ledger *ledger,
                                           const struct kvs_digest_key *key);
-// Commit thread: from all records, under `key`.
+// Commit thread: anew from all records, under `key`. Readers find the old digest until it is done,
+// and for good when it fails.
 KVS_MUST_CHECK int kvs_ledger_rekey(struct kvs_ledger *ledger, const struct kvs_digest_key *key);
 // Commit thread, at its end: keeps the digest for the next start.
 KVS_MUST_CHECK int kvs_ledger_checkpoint(struct kvs_ledger *ledger);
@@ -52,10 +54,7 @@ KVS_MUST_CHECK int kvs_ledger_reload(struct kvs_ledger *ledger);
 
 // The store's current versions, for the digest.
 struct kvs_digest_source kvs_ledger_source(struct kvs_ledger *ledger);
-// A record's item. `version` is whole; `json` is empty for a tombstone.
-struct kvs_digest_sum kvs_ledger_item(const struct kvs_ledger *ledger, struct kvs_slice key,
-                                      const struct kvs_version *version, struct kvs_slice json);
-// The same for a cached record, whose writer is a number.
+// Commit thread: the item of a cached record.
 struct kvs_digest_sum kvs_ledger_item_of(const struct kvs_ledger *ledger,
                                          const struct kvs_record *record);
 

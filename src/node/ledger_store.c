@@ -401,11 +401,8 @@ int kvs_ledger_open_digest(struct kvs_ledger *ledger, const struct kvs_digest_ke
     int err = restore(ledger);
     bool rebuilt = err != 0;
     if (rebuilt) {
-        kvs_digest_free(ledger->digest);
-        ledger->digest = NULL;
-        err = kvs_digest_new(&digest_options, &ledger->digest);
-        if (!err)
-            err = kvs_ledger_rekey(ledger, key);
+        kvs_digest_free(KVS_TAKE(ledger->digest));
+        err = kvs_ledger_rekey(ledger, key);
     }
     struct kvs_digest_stats stats = {0};
     if (!err)
