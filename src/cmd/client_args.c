@@ -263,6 +263,21 @@ int kvs_cmd_client_error(const struct kvs_client_error *error)
     return kvs_cmd_exit_code(error->code);
 }
 
+int kvs_cmd_read_operand(const struct kvs_args *args, const char *what, const char *name,
+                         struct kvs_buf *out)
+{
+    const char *operand = args->operand_count > 1 ? args->operands[1] : NULL;
+    if (!operand && isatty(STDIN_FILENO))
+        return kvs_cmd_usage_error(
+            args->command, "%s is missing: give it as %s, as @FILE or on stdin", what, name);
+    if (!operand || strcmp(operand, "-") == 0)
+        return kvs_cmd_read_file("-", out);
+    if (operand[0] == '@')
+        return kvs_cmd_read_file(operand + 1, out);
+    kvs_buf_append_str(out, operand);
+    return KVS_EXIT_OK;
+}
+
 bool kvs_cmd_is_prefix(struct kvs_client *client, const char *key)
 {
     KVS_CLEANUP(kvs_freep) char *prefix = NULL;

@@ -57,6 +57,12 @@ int kvs_cmd_client_error(const struct kvs_client_error *error);
 // Appends a whole file ("-": stdin) to `out`. KVS_EXIT_OK, or another code after saying why.
 int kvs_cmd_read_file(const char *path, struct kvs_buf *out);
 
+// What the command takes behind its key: the operand itself, the file in "@FILE", or stdin ("-", or
+// no operand). `what` and `name` are for the message where there is none: "a value", "VALUE".
+// KVS_EXIT_OK, or another code after saying why.
+int kvs_cmd_read_operand(const struct kvs_args *args, const char *what, const char *name,
+                         struct kvs_buf *out);
+
 // After KVS_CLIENT_NOT_FOUND: whether keys lie under `key`, so that it was a prefix that was meant.
 bool kvs_cmd_is_prefix(struct kvs_client *client, const char *key);
 

@@ -14,15 +14,7 @@ enum { PATCH_SIZE_MAX = 64 << 20, QUOTED_COLUMNS = 40 };
 
 static int read_patch(const struct kvs_args *args, struct kvs_buf *ret_json)
 {
-    const char *operand = args->operand_count > 1 ? args->operands[1] : NULL;
-    if (!operand && isatty(STDIN_FILENO))
-        return kvs_cmd_usage_error(args->command,
-                                   "a patch is missing: give it as PATCH, as @FILE or on stdin");
-    int code = KVS_EXIT_OK;
-    if (operand && strcmp(operand, "-") != 0 && operand[0] != '@')
-        kvs_buf_append_str(ret_json, operand);
-    else
-        code = kvs_cmd_read_file(operand && operand[0] == '@' ? operand + 1 : "-", ret_json);
+    int code = kvs_cmd_read_operand(args, "a patch", "PATCH", ret_json);
     struct kvs_json_error error;
     if (code == KVS_EXIT_OK && kvs_json_validate(kvs_buf_slice(ret_json), &error) < 0) {
         KVS_CLEANUP(kvs_buf_donep) struct kvs_buf shown = KVS_BUF_INIT(PATCH_SIZE_MAX);
@@ -56,12 +48,8 @@ static int run_patch(const struct kvs_args *args)
     enum kvs_client_patch kind = KVS_CLIENT_MERGE_PATCH;
     struct kvs_client *client = NULL;
     struct kvs_client_receipt receipt;
-    const struct kvs_client_put_options options = {
-        .ttl = kvs_args_value(args, "ttl"),
-        .if_match = kvs_args_value(args, "if-match"),
-        .receipt = &receipt,
-    };
-    int code = kvs_cmd_receipt_read(args, &receipt);
+    struct kvs_client_put_options options;
+    int code = kvs_cmd_put_options_read(args, &receipt, &options);
     if (code == KVS_EXIT_OK)
         code = read_patch(args, &json);
     if (code == KVS_EXIT_OK)

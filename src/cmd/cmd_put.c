@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `kvs put`: store one value. What is no JSON is refused here, with what to do about it.
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "base/utf8.h"
 #include "cmd/client_args.h"
@@ -12,20 +10,6 @@
 #include "codec/json.h"
 
 enum { VALUE_SIZE_MAX = 64 << 20, JSON_SIZE_MAX = 128 << 20, QUOTED_COLUMNS = 40 };
-
-// The value as given: an operand, @FILE, or stdin.
-static int read_input(const struct kvs_args *args, struct kvs_buf *ret_text)
-{
-    const char *operand = args->operand_count > 1 ? args->operands[1] : NULL;
-    if (!operand && isatty(STDIN_FILENO))
-        return kvs_cmd_usage_error(args->command,
-                                   "a value is missing: give it as VALUE, as @FILE or on stdin");
-    if (operand && strcmp(operand, "-") != 0 && operand[0] != '@') {
-        kvs_buf_append_str(ret_text, operand);
-        return KVS_EXIT_OK;
-    }
-    return kvs_cmd_read_file(operand && operand[0] == '@' ? operand + 1 : "-", ret_text);
-}
 
 static bool is_utf8(struct kvs_slice text)
 {
@@ -55,13 +39,13 @@ static int read_value(const struct kvs_args *args, struct kvs_buf *ret_json)
 {
     struct kvs_json_error error;
     if (!kvs_args_flag(args, "string")) {
-        int code = read_input(args, ret_json);
+        int code = kvs_cmd_read_operand(args, "a value", "VALUE", ret_json);
         if (code == KVS_EXIT_OK && kvs_json_validate(kvs_buf_slice(ret_json), &error) < 0)
             code = refuse(args, kvs_buf_slice(ret_json), &error);
         return code;
     }
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf text = KVS_BUF_INIT(VALUE_SIZE_MAX);
-    int code = read_input(args, &text);
+    int code = kvs_cmd_read_operand(args, "a value", "VALUE", &text);
     if (code != KVS_EXIT_OK)
         return code;
     if (!is_utf8(kvs_buf_slice(&text)))
@@ -75,13 +59,9 @@ static int run_put(const struct kvs_args *args)
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf json = KVS_BUF_INIT(JSON_SIZE_MAX);
     struct kvs_client *client = NULL;
     struct kvs_client_receipt receipt;
-    const struct kvs_client_put_options options = {
-        .ttl = kvs_args_value(args, "ttl"),
-        .if_match = kvs_args_value(args, "if-match"),
-        .if_none_match = kvs_args_flag(args, "if-none-match"),
-        .receipt = &receipt,
-    };
-    int code = kvs_cmd_receipt_read(args, &receipt);
+    struct kvs_client_put_options options;
+    int code = kvs_cmd_put_options_read(args, &receipt, &options);
+    options.if_none_match = kvs_args_flag(args, "if-none-match");
     if (code == KVS_EXIT_OK)
         code = read_value(args, &json);
     if (code == KVS_EXIT_OK)

@@ -31,6 +31,17 @@ int kvs_cmd_receipt_read(const struct kvs_args *args, struct kvs_client_receipt 
     return KVS_EXIT_OK;
 }
 
+int kvs_cmd_put_options_read(const struct kvs_args *args, struct kvs_client_receipt *ret_receipt,
+                             struct kvs_client_put_options *ret_options)
+{
+    *ret_options = (struct kvs_client_put_options){
+        .ttl = kvs_args_value(args, "ttl"),
+        .if_match = kvs_args_value(args, "if-match"),
+        .receipt = ret_receipt,
+    };
+    return kvs_cmd_receipt_read(args, ret_receipt);
+}
+
 void kvs_cmd_receipt_append(struct kvs_buf *out, const struct kvs_client_receipt *receipt)
 {
     if (receipt->nodes_wanted > 0)

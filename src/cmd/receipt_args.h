@@ -18,6 +18,11 @@
 // What the options ask for; without them nothing. KVS_EXIT_OK, or KVS_EXIT_USAGE after saying why.
 int kvs_cmd_receipt_read(const struct kvs_args *args, struct kvs_client_receipt *ret_receipt);
 
+// The same, and what the other options of a command that makes a version of one key ask for: --ttl
+// and --if-match, which it has in its table. The receipt outlives the options.
+int kvs_cmd_put_options_read(const struct kvs_args *args, struct kvs_client_receipt *ret_receipt,
+                             struct kvs_client_put_options *ret_options);
+
 // ,"nodes":N for JSON; nothing where nothing was asked for.
 void kvs_cmd_receipt_append(struct kvs_buf *out, const struct kvs_client_receipt *receipt);
 

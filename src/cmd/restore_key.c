@@ -44,12 +44,8 @@ int kvs_cmd_restore_key(const struct kvs_args *args)
     uint32_t revision = 0;
     struct kvs_client *client = NULL;
     struct kvs_client_receipt receipt;
-    const struct kvs_client_put_options options = {
-        .ttl = kvs_args_value(args, "ttl"),
-        .if_match = kvs_args_value(args, "if-match"),
-        .receipt = &receipt,
-    };
-    int code = kvs_cmd_receipt_read(args, &receipt);
+    struct kvs_client_put_options options;
+    int code = kvs_cmd_put_options_read(args, &receipt, &options);
     if (code == KVS_EXIT_OK)
         code = parse_revision(args, &revision);
     if (code == KVS_EXIT_OK)
