@@ -50,8 +50,7 @@ struct scan {
 static bool visit_record(void *ctx, const struct kvs_current *current)
 {
     const struct scan *scan = ctx;
-    struct kvs_digest_sum item =
-        item_of(scan->prf, current->key, &current->version, current->json);
+    struct kvs_digest_sum item = item_of(scan->prf, current->key, &current->version, current->json);
     return scan->visit(scan->visit_ctx, current->tagged, item);
 }
 
