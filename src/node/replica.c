@@ -26,12 +26,17 @@ enum {
 
 // ---- The queue
 
-void kvs_replica_push_locked(struct kvs_replica *r, struct kvs_replica_event *event)
+static void append_locked(struct kvs_replica *r, struct kvs_replica_event *event)
 {
     event->next = NULL;
     *r->last = event;
     r->last = &event->next;
     r->tail = event;
+}
+
+void kvs_replica_push_locked(struct kvs_replica *r, struct kvs_replica_event *event)
+{
+    append_locked(r, event);
     (void)pthread_cond_broadcast(&r->wake);
 }
 
@@ -50,6 +55,8 @@ static struct kvs_replica_event *event_new(enum kvs_replica_event_type type)
     return event;
 }
 
+// The commit thread, which ends before this object does, wakes the replica's with the lock given
+// back: whoever is woken and finds it held goes to sleep again, which on one core is the rule.
 void kvs_replica_committed(struct kvs_replica *r, const struct kvs_repl_commit *commit)
 {
     (void)pthread_mutex_lock(&r->lock);
@@ -59,13 +66,13 @@ void kvs_replica_committed(struct kvs_replica *r, const struct kvs_repl_commit *
         r->tail->commit = *commit; // it says all that the one before said
     } else if ((event = event_new(KVS_REPLICA_EVENT_COMMITTED))) {
         event->commit = *commit;
-        kvs_replica_push_locked(r, event);
+        append_locked(r, event);
     } else { // it is told when nothing else waits, unless a later one comes first
         r->has_late = true;
         r->late = *commit;
-        (void)pthread_cond_broadcast(&r->wake);
     }
     (void)pthread_mutex_unlock(&r->lock);
+    (void)pthread_cond_broadcast(&r->wake);
 }
 
 static void on_op_done(struct kvs_executor *executor, struct kvs_task *task)
@@ -77,14 +84,14 @@ static void on_op_done(struct kvs_executor *executor, struct kvs_task *task)
     if (op->type == KVS_OP_PERSIST) { // is waited for
         r->persisted = true;
         r->persist_err = write->err;
-        (void)pthread_cond_broadcast(&r->wake);
     } else {
         struct kvs_replica_event *event = KVS_TAKE(op->event);
         event->op = op;
         r->has_late = false; // this one says it
-        kvs_replica_push_locked(r, event);
+        append_locked(r, event);
     }
     (void)pthread_mutex_unlock(&r->lock);
+    (void)pthread_cond_broadcast(&r->wake); // as above
 }
 
 void kvs_node_peer_message(struct kvs_node *node, struct kvs_slice message)
