@@ -5,6 +5,8 @@
 #ifndef KVS_BASE_EXECUTOR_H
 #define KVS_BASE_EXECUTOR_H
 
+#include <stdbool.h>
+
 struct kvs_task {
     void (*run)(struct kvs_task *task); // called once, on the executor's thread
     struct kvs_task *next;              // the executor's while queued
@@ -17,6 +19,11 @@ struct kvs_executor {
     // The same for several at once, linked by `next` from the last to be run to the first. NULL:
     // they are posted one by one.
     void (*post_list)(struct kvs_executor *executor, struct kvs_task *last, struct kvs_task *first);
+    // Has `call` called on the executor's thread when that has dealt with all that is ready now,
+    // before it waits for more; once, however often the same is asked for until then. For whoever
+    // wakes another thread with something of which more may come at once. False: nothing will
+    // happen, this is another thread. NULL: there is no such moment.
+    bool (*call_idle)(struct kvs_executor *executor, void (*call)(void *ctx), void *ctx);
 };
 
 static inline void kvs_executor_post(struct kvs_executor *executor, struct kvs_task *task)

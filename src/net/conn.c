@@ -176,6 +176,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     else if (!((events & UV_READABLE) || net_stream_recv_waits_for_room(&conn->stream)) ||
              read_some(conn))
         drive(conn);
+    net_loop_look_up(loop);
     net_loop_check_end(loop);
 }
 

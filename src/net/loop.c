@@ -26,6 +26,42 @@ static void post(struct kvs_executor *executor, struct kvs_task *task)
     post_list(executor, task, task);
 }
 
+// The loop that this thread runs.
+static _Thread_local struct net_loop *running;
+
+static void run_idle(struct net_loop *loop)
+{
+    void (*call)(void *ctx) = loop->idle_call;
+    loop->idle_call = NULL;
+    if (call)
+        call(loop->idle_ctx);
+}
+
+static bool call_idle(struct kvs_executor *executor, void (*call)(void *ctx), void *ctx)
+{
+    struct net_loop *loop = KVS_CONTAINER_OF(executor, struct net_loop, executor);
+    if (loop != running)
+        return false;
+    if (loop->idle_call != call || loop->idle_ctx != ctx)
+        run_idle(loop); // there is one place: what was asked for before is called early
+    loop->idle_call = call;
+    loop->idle_ctx = ctx;
+    loop->idle_asked = true;
+    return true;
+}
+
+void net_loop_look_up(struct net_loop *loop)
+{
+    if (!loop->idle_asked)
+        run_idle(loop);
+    loop->idle_asked = false;
+}
+
+static void on_idle(uv_prepare_t *idle)
+{
+    run_idle(idle->data);
+}
+
 static void run_tasks(struct net_loop *loop)
 {
     struct kvs_task *newest = atomic_exchange(&loop->tasks, NULL);
@@ -82,15 +118,19 @@ int net_loop_init(struct net_loop *loop, struct kvs_net *net, struct kvs_http_se
     loop->tls = tls ? net_tls_ref(tls) : NULL;
     loop->executor.post = post;
     loop->executor.post_list = post_list;
+    loop->executor.call_idle = call_idle;
     if (uv_loop_init(&loop->uv) != 0)
         return KVS_ERR_NOMEM;
     if (uv_async_init(&loop->uv, &loop->wakeup, on_wakeup) != 0) {
         (void)uv_loop_close(&loop->uv); // has no handles
         return KVS_ERR_NOMEM;
     }
-    (void)uv_timer_init(&loop->uv, &loop->tick); // cannot fail
+    (void)uv_timer_init(&loop->uv, &loop->tick); // none of these can fail
+    (void)uv_prepare_init(&loop->uv, &loop->idle);
+    (void)uv_prepare_start(&loop->idle, on_idle);
     loop->wakeup.data = loop;
     loop->tick.data = loop;
+    loop->idle.data = loop;
     loop->ready = true;
     const struct kvs_http_server_options options = {
         .settings = settings,
@@ -115,6 +155,7 @@ static void close_handles(struct net_loop *loop)
         sched_yield();
     uv_close((uv_handle_t *)&loop->wakeup, NULL);
     uv_close((uv_handle_t *)&loop->tick, NULL);
+    uv_close((uv_handle_t *)&loop->idle, NULL);
 }
 
 void net_loop_done(struct net_loop *loop)
@@ -136,8 +177,11 @@ void net_loop_done(struct net_loop *loop)
 
 void net_loop_run(struct net_loop *loop)
 {
+    running = loop;
     (void)uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS); // only fails on a closing handle
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);                      // 0: no handles are left
+    run_idle(loop);
+    running = NULL;
 }
 
 void net_loop_stop(struct net_loop *loop, int64_t grace_ms)

@@ -18,6 +18,10 @@ struct net_loop {
     uv_loop_t uv;
     uv_async_t wakeup;
     uv_timer_t tick;
+    uv_prepare_t idle;            // called before the loop waits
+    void (*idle_call)(void *ctx); // what then is to be called; NULL: nothing
+    void *idle_ctx;
+    bool idle_asked;    // for it, since the last look
     uv_thread_t thread; // not of the first loop
     bool ready;         // uv, wakeup and tick are initialised
     struct kvs_executor executor;
@@ -77,6 +81,9 @@ void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop, int64_t grace_ms);
 // On the loop: a connection has gone.
 void net_loop_check_end(struct net_loop *loop);
+// On the loop: one connection has had its turn. What is to be called when the loop is idle waits
+// for more connections only as long as each of them asks for it, too.
+void net_loop_look_up(struct net_loop *loop);
 
 // ---- conn.c
 

@@ -23,6 +23,7 @@
 enum {
     GROUP_COUNT_MAX = 4096,
     GROUP_BYTES_MAX = 16 << 20, // of the batch; the write that reaches it is the group's last
+    QUEUED_MANY = 256,          // is enough of a group to begin with it at once
 };
 
 struct kvs_committer {
@@ -33,6 +34,7 @@ struct kvs_committer {
     struct kvs_write *first;
     struct kvs_write **last;
     size_t queued;
+    bool asleep; // waits, and nobody has woken it yet
     bool stopping;
     // The commit thread's own.
     struct kvs_group group;
@@ -76,25 +78,42 @@ static void answer_all(struct kvs_write *first)
 
 // ---- The queue
 
+static void wake(void *opaque)
+{
+    struct kvs_committer *committer = opaque;
+    (void)pthread_mutex_lock(&committer->lock); // a plain mutex that we never lock twice
+    bool asleep = committer->asleep && committer->first;
+    if (asleep)
+        committer->asleep = false;
+    (void)pthread_mutex_unlock(&committer->lock);
+    if (asleep)
+        (void)pthread_cond_signal(&committer->wake);
+}
+
+// A thread that sleeps and is woken by a loop's first request would commit that one alone, and on
+// one core at once: so a loop wakes it when it has read all the requests that are there, or many.
 void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *first,
                           struct kvs_write *last, size_t count)
 {
+    // Once queued, writes may be gone, and their executor with them unless it is a loop.
+    struct kvs_executor *loop = first->executor->call_idle ? first->executor : NULL;
     last->next = NULL;
-    (void)pthread_mutex_lock(&committer->lock); // a plain mutex that we never lock twice
+    (void)pthread_mutex_lock(&committer->lock);
     bool accepted = !committer->stopping;
-    bool was_empty = committer->first == NULL;
     if (accepted) {
         *committer->last = first;
         committer->last = &last->next;
         committer->queued += count;
     }
+    bool asleep = committer->asleep;
+    bool many = committer->queued >= QUEUED_MANY;
     (void)pthread_mutex_unlock(&committer->lock);
     if (!accepted) {
         for (struct kvs_write *write = first; write; write = write->next)
             write->err = KVS_ERR_SHUTDOWN;
         answer_all(first);
-    } else if (was_empty) {
-        (void)pthread_cond_signal(&committer->wake);
+    } else if (asleep && (many || !loop || !loop->call_idle(loop, wake, committer))) {
+        wake(committer);
     }
 }
 
@@ -102,8 +121,11 @@ void kvs_committer_submit(struct kvs_committer *committer, struct kvs_write *fir
 static struct kvs_write *take(struct kvs_committer *committer)
 {
     (void)pthread_mutex_lock(&committer->lock);
-    while (!committer->first && !committer->stopping)
+    while (!committer->first && !committer->stopping) {
+        committer->asleep = true;
         (void)pthread_cond_wait(&committer->wake, &committer->lock);
+    }
+    committer->asleep = false;
     struct kvs_write *first = committer->first;
     struct kvs_write **link = &committer->first;
     size_t count = 0;

@@ -30,6 +30,7 @@ struct server {
     atomic_ulong worker_thread;
     atomic_bool stalled; // the loop of whoever asked for /stall
     struct kvs_task release_task;
+    atomic_uint idle_calls;
 };
 
 static void answer(struct kvs_http_exchange *exchange, const char *text)
@@ -64,6 +65,24 @@ static void work(struct kvs_task *task)
             sched_yield();                                                                         \
     } while (0)
 
+// Answers when the loop has dealt with all that is ready, on its thread.
+static void answer_idle(void *ctx)
+{
+    struct server *server = ctx;
+    atomic_fetch_add(&server->idle_calls, 1);
+    bool same = atomic_load(&server->handler_thread) == (unsigned long)pthread_self();
+    answer(atomic_exchange(&server->held, NULL), same ? "idle" : "wrong thread");
+}
+
+static void wait_for_idle(struct server *server, struct kvs_http_exchange *exchange)
+{
+    atomic_store(&server->handler_thread, (unsigned long)pthread_self());
+    atomic_store(&server->held, exchange);
+    bool asked = exchange->loop->call_idle(exchange->loop, answer_idle, server);
+    bool again = exchange->loop->call_idle(exchange->loop, answer_idle, server);
+    kvs_assert(asked && again && atomic_load(&server->held) == exchange);
+}
+
 static void handle(void *ctx, struct kvs_http_exchange *exchange)
 {
     struct server *server = ctx;
@@ -76,6 +95,8 @@ static void handle(void *ctx, struct kvs_http_exchange *exchange)
         exchange->state = server;
         exchange->task.run = work;
         kvs_executor_post(exchange->workers, &exchange->task);
+    } else if (kvs_slice_eq(path, KVS_SLICE("/idle"))) {
+        wait_for_idle(server, exchange);
     } else if (kvs_slice_eq(path, KVS_SLICE("/hold"))) {
         atomic_store(&server->held, exchange);
     } else if (kvs_slice_eq(path, KVS_SLICE("/big"))) {
@@ -258,6 +279,27 @@ static void spreads_connections_over_the_loops(void **state)
     assert_ptr_not_equal(server.loops_seen[0], server.loops_seen[1]);
     close(first);
     close(second);
+    stop(&server);
+}
+
+static void calls_what_waits_until_a_loop_is_idle_once_and_there(void **state)
+{
+    (void)state;
+    struct server server;
+    prepare(&server);
+    start(&server);
+    int fd = dial(&server);
+    for (unsigned i = 1; i <= 3; i++) {
+        send_text(fd, GET("/idle"));
+        assert_true(expect(fd, "\r\n\r\nidle"));
+        assert_int_equal(atomic_load(&server.idle_calls), i);
+    }
+    struct kvs_executor *loop = atomic_load(&server.loops_seen[0]);
+    assert_false(loop->call_idle(loop, answer_idle, &server)); // from another thread
+    send_text(fd, GET("/"));
+    assert_true(expect(fd, "\r\n\r\nhello"));
+    assert_int_equal(atomic_load(&server.idle_calls), 3);
+    close(fd);
     stop(&server);
 }
 
@@ -641,6 +683,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_requests_one_after_the_other_and_pipelined),
         cmocka_unit_test(spreads_connections_over_the_loops),
+        cmocka_unit_test(calls_what_waits_until_a_loop_is_idle_once_and_there),
         cmocka_unit_test(runs_blocking_work_elsewhere_and_comes_back),
         cmocka_unit_test(bounds_what_the_connections_of_all_loops_hold),
         cmocka_unit_test(explains_why_it_cannot_listen),

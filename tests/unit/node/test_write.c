@@ -66,6 +66,89 @@ static void a_group_sees_its_own_earlier_writes(void **state)
     free(writes);
 }
 
+// Stands in for an event loop, whose thread is the test's.
+struct loop {
+    struct kvs_executor executor;
+    _Atomic int posted;
+    void (*idle)(void *ctx);
+    void *idle_ctx;
+};
+
+static void loop_post(struct kvs_executor *executor, struct kvs_task *task)
+{
+    (void)task;
+    atomic_fetch_add(&((struct loop *)executor)->posted, 1);
+}
+
+static bool loop_call_idle(struct kvs_executor *executor, void (*call)(void *ctx), void *ctx)
+{
+    struct loop *loop = (struct loop *)executor;
+    loop->idle = call;
+    loop->idle_ctx = ctx;
+    return true;
+}
+
+static void loop_await(const struct loop *loop, int posted)
+{
+    while (atomic_load(&loop->posted) < posted)
+        (void)sched_yield();
+}
+
+static void writes_of_a_loop_are_committed_when_it_is_idle(void **state)
+{
+    struct fixture *f = *state;
+    enum { ROUNDS = 300, EACH = 3 };
+    struct loop loop = {.executor = {.post = loop_post, .call_idle = loop_call_idle}};
+    for (int round = 1; round <= ROUNDS; round++) {
+        struct kvs_write writes[EACH];
+        for (int i = 0; i < EACH; i++) {
+            writes[i] = make_write(KVS_WRITE_PUT, "a", i + 1 < EACH ? "1" : "2");
+            writes[i].executor = &loop.executor;
+            kvs_node_write(f->node, &writes[i]);
+        }
+        if (loop.idle) // the commit thread slept: nobody but us wakes it
+            loop.idle(loop.idle_ctx);
+        loop.idle = NULL;
+        loop_await(&loop, round * EACH);
+        for (int i = 0; i < EACH; i++)
+            assert_int_equal(writes[i].err, 0);
+        assert_value(f, "a", "2");
+    }
+}
+
+static void nobody_else_waits_for_a_loop_that_is_not_idle(void **state)
+{
+    struct fixture *f = *state;
+    enum { ROUNDS = 300 };
+    struct loop loop = {.executor = {.post = loop_post, .call_idle = loop_call_idle}};
+    for (int round = 1; round <= ROUNDS; round++) {
+        struct kvs_write write = make_write(KVS_WRITE_PUT, "a", "1");
+        write.executor = &loop.executor;
+        kvs_node_write(f->node, &write);
+        put(f, "b", "2");         // returns, although the loop never says that it is idle
+        loop_await(&loop, round); // and its write was before that in the queue
+        assert_int_equal(write.err, 0);
+    }
+}
+
+static void many_writes_of_a_loop_do_not_wait_until_it_is_idle(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 1000 };
+    struct loop loop = {.executor = {.post = loop_post, .call_idle = loop_call_idle}};
+    struct kvs_write *writes = calloc(COUNT, sizeof(*writes));
+    assert_non_null(writes);
+    for (int i = 0; i < COUNT; i++) {
+        writes[i] = make_write(KVS_WRITE_PUT, "a", "1");
+        writes[i].executor = &loop.executor;
+    }
+    kvs_node_write_group(f->node, writes, COUNT);
+    loop_await(&loop, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(writes[i].err, 0);
+    free(writes);
+}
+
 static void a_flood_of_restores_is_committed_in_groups_of_bounded_size(void **state)
 {
     struct fixture *f = *state;
@@ -221,6 +304,9 @@ int main(void)
         TEST(a_put_is_read_back_and_survives_a_restart),
         TEST(a_write_beats_what_it_replaces_whatever_the_clock_says),
         TEST(a_group_sees_its_own_earlier_writes),
+        TEST(writes_of_a_loop_are_committed_when_it_is_idle),
+        TEST(nobody_else_waits_for_a_loop_that_is_not_idle),
+        TEST(many_writes_of_a_loop_do_not_wait_until_it_is_idle),
         TEST(a_flood_of_restores_is_committed_in_groups_of_bounded_size),
         TEST(conditions_hold_or_refuse),
         TEST(deleting_hides_and_deleting_twice_is_not_found),
