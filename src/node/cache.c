@@ -286,6 +286,43 @@ static struct kvs_record *find(struct kvs_cache *cache, struct kvs_slice key, bo
     return record;
 }
 
+// ---- Ahead of time
+
+// Each pass asks for what the one before has brought. False: there is nothing more to ask for.
+static bool prefetch_pass(struct kvs_cache *cache, uint64_t hash, int pass)
+{
+    struct shard *shard = lock_shard(cache, hash);
+    const entry_index *bucket = shard->bucket_count > 0 ? bucket_of(shard, hash) : NULL;
+    const struct entry *entry = pass > 0 && bucket && *bucket ? &shard->entries[*bucket] : NULL;
+    const struct kvs_record *record = pass > 1 && entry ? entry->record : NULL;
+    bool more = pass == 0 ? bucket != NULL : entry != NULL;
+    if (more)
+        __builtin_prefetch(pass == 0 ? (const void *)bucket : (const void *)entry);
+    if (record) {
+        __builtin_prefetch(record);
+        __builtin_prefetch(record->bytes); // its key
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return more;
+}
+
+void kvs_cache_prefetch(struct kvs_cache *cache, const struct kvs_slice *keys, size_t count)
+{
+    uint64_t hashes[KVS_CACHE_PREFETCH_MAX];
+    kvs_assert(count <= KVS_CACHE_PREFETCH_MAX);
+    for (size_t i = 0; i < count; i++)
+        hashes[i] = hash_key(keys[i]);
+    for (int pass = 0; pass < 3; pass++) {
+        size_t left = 0;
+        for (size_t i = 0; i < count; i++)
+            if (prefetch_pass(cache, hashes[i], pass))
+                hashes[left++] = hashes[i];
+        count = left;
+    }
+}
+
+// ---- Calls
+
 struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key)
 {
     return find(cache, key, true);

@@ -26,6 +26,11 @@ struct kvs_record *kvs_cache_get(struct kvs_cache *cache, struct kvs_slice key);
 // The same for whoever copies everything once: it does not count as use.
 struct kvs_record *kvs_cache_peek(struct kvs_cache *cache, struct kvs_slice key);
 
+// Before a run of the functions above and below: makes the processor fetch what a call for each of
+// these keys will look at. Changes nothing but their speed.
+enum { KVS_CACHE_PREFETCH_MAX = 64 };
+void kvs_cache_prefetch(struct kvs_cache *cache, const struct kvs_slice *keys, size_t count);
+
 // After a commit: `record` replaces whatever is held under its key. Takes its own reference. A key
 // that is `created` is held only while there is room: loading new data pushes out nothing that is
 // in use.

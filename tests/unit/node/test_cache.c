@@ -197,6 +197,24 @@ static void *publish_many(void *cache)
     return NULL;
 }
 
+static void a_prefetch_changes_nothing(void **state)
+{
+    (void)state;
+    struct kvs_cache *cache = new_cache(1 << 20);
+    const struct kvs_slice keys[] = {KVS_SLICE("a"), KVS_SLICE("missing"), KVS_SLICE("a"),
+                                     KVS_SLICE("b")};
+    kvs_cache_prefetch(cache, keys, KVS_ARRAY_SIZE(keys)); // nothing is there yet
+    publish(cache, "a", 1);
+    publish(cache, "b", 2);
+    kvs_cache_prefetch(cache, keys, 0);
+    kvs_cache_prefetch(cache, keys, KVS_ARRAY_SIZE(keys));
+    assert_int_equal(held_timestamp(cache, "a"), 1);
+    assert_int_equal(held_timestamp(cache, "b"), 2);
+    kvs_cache_clear(cache);
+    kvs_cache_prefetch(cache, keys, KVS_ARRAY_SIZE(keys));
+    kvs_cache_free(cache);
+}
+
 static void readers_and_a_publisher_run_side_by_side(void **state)
 {
     (void)state;
@@ -204,7 +222,9 @@ static void readers_and_a_publisher_run_side_by_side(void **state)
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, publish_many, cache), 0);
     int64_t last = 0;
+    const struct kvs_slice keys[] = {KVS_SLICE("a"), KVS_SLICE("b")};
     while (last < 19999) {
+        kvs_cache_prefetch(cache, keys, KVS_ARRAY_SIZE(keys));
         int64_t timestamp = held_timestamp(cache, "a");
         assert_true(timestamp >= last);
         last = timestamp;
@@ -223,6 +243,7 @@ int main(void)
         cmocka_unit_test(what_is_written_again_outlives_what_is_written_once),
         cmocka_unit_test(new_keys_push_nothing_out),
         cmocka_unit_test(a_record_that_is_too_large_is_not_held_but_replaces_the_old_one),
+        cmocka_unit_test(a_prefetch_changes_nothing),
         cmocka_unit_test(readers_and_a_publisher_run_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
