@@ -182,6 +182,16 @@ void boot_tick(struct kvs_repl *r)
         boot->next_ms = r->now_ms + r->options.status_interval_ms;
 }
 
+int64_t boot_next_ms(const struct kvs_repl *r)
+{
+    const struct boot *boot = &r->boot;
+    if (boot->phase == BOOT_SEEKING)
+        return boot->next_ms != 0 ? min_i64(boot->next_ms, boot->deadline_ms) : boot->deadline_ms;
+    if (boot->phase == BOOT_PAGES)
+        return boot->asking ? boot->deadline_ms : boot->next_ms;
+    return 0;
+}
+
 void boot_stood_still(struct kvs_repl *r, int64_t ms)
 {
     r->boot.deadline_ms += ms;

@@ -516,8 +516,7 @@ static int64_t next_deadline(const struct kvs_repl *r)
         next = earliest(next, r->seeds[i].retry_at_ms);
     if (r->sync.phase != SYNC_NONE)
         next = earliest(next, r->sync.deadline_ms);
-    if (r->boot.phase != BOOT_DONE)
-        next = earliest(earliest(next, r->boot.next_ms), r->boot.deadline_ms);
+    next = earliest(next, boot_next_ms(r));
     if (r->leaving)
         next = earliest(next, r->leave_until_ms);
     return next <= r->now_ms ? r->now_ms + 1 : next;

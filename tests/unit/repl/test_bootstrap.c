@@ -553,6 +553,25 @@ static void nobody_compares_with_a_node_that_reads_pages(void **state)
     end(&w);
 }
 
+static void whoever_waits_for_the_rest_does_so_asleep(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30};
+    size_t steps = 0;
+    begin(&w, true);
+    run_for(&w, 900);
+    w.cut = true;
+    run_for(&w, 60000);
+    assert_false(is_syncing(&w));
+    assert_true(is_bootstrapping(&w));
+    for (int i = 0; i < 10000; i++) {
+        steps += w.now_ms >= w.joining.actions.next_ms;
+        run_for(&w, 1);
+    }
+    assert_in_range(steps, 1, 200);
+    end(&w);
+}
+
 static void without_throttling_there_is_no_pause_and_pages_are_large(void **state)
 {
     (void)state;
@@ -704,6 +723,7 @@ int main(void)
         cmocka_unit_test(without_all_system_records_it_says_so_even_when_it_opens),
         cmocka_unit_test(a_standstill_is_nobodys_death),
         cmocka_unit_test(nobody_compares_with_a_node_that_reads_pages),
+        cmocka_unit_test(whoever_waits_for_the_rest_does_so_asleep),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
