@@ -560,4 +560,6 @@ void sync_tick(struct kvs_repl *r)
     struct member *with = choose(r);
     if (with)
         sync_start(r, with);
+    else if (r->boot.phase == BOOT_SYNC && !r->returning)
+        gc_update(r); // is there nobody left who may have the rest?
 }

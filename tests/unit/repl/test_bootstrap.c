@@ -553,6 +553,28 @@ static void nobody_compares_with_a_node_that_reads_pages(void **state)
     end(&w);
 }
 
+// Nobody can give it what it lacks: it is not to wait for a promise, which comes every few minutes.
+static void whose_source_was_removed_is_done(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30, .serve_ms = 1000000};
+    struct kvs_repl_view view;
+    begin(&w, true);
+    run_for(&w, 900);
+    w.cut = true;
+    w.is_reading = false;
+    run_for(&w, 60000);
+    kvs_repl_view(w.joining.core, &view);
+    assert_true(view.lacks_system);
+    struct kvs_repl_event removal = {.type = KVS_REPL_EVENT_REMOVE, .remove = {{1}}};
+    step(&w, &w.joining, &removal);
+    run_for(&w, 5000);
+    assert_false(is_bootstrapping(&w));
+    kvs_repl_view(w.joining.core, &view);
+    assert_false(view.lacks_system);
+    end(&w);
+}
+
 static void whoever_waits_for_the_rest_does_so_asleep(void **state)
 {
     (void)state;
@@ -723,6 +745,7 @@ int main(void)
         cmocka_unit_test(without_all_system_records_it_says_so_even_when_it_opens),
         cmocka_unit_test(a_standstill_is_nobodys_death),
         cmocka_unit_test(nobody_compares_with_a_node_that_reads_pages),
+        cmocka_unit_test(whose_source_was_removed_is_done),
         cmocka_unit_test(whoever_waits_for_the_rest_does_so_asleep),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
