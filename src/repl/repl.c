@@ -549,6 +549,7 @@ static void note_standstill(struct kvs_repl *r)
     int64_t late_ms = r->now_ms - r->due_ms;
     if (r->due_ms == 0 || late_ms < STANDSTILL_MS)
         return;
+    r->grace_at_ms += late_ms;
     if (r->now_ms >= r->grace_at_ms) { // to read it; now and then only, so that time goes on
         r->grace_at_ms = r->now_ms + 10 * STANDSTILL_MS;
         late_ms += STANDSTILL_MS;

@@ -262,7 +262,7 @@ struct kvs_repl {
     int64_t probe_at_ms, status_at_ms, gossip_at_ms, sync_at_ms, promise_at_ms;
     int64_t started_ms;
     int64_t due_ms;        // the next step was asked for by then, at the latest
-    int64_t grace_at_ms;   // from then on a standstill is forgiven with some time to spare
+    int64_t grace_at_ms;   // with time to spare from then on; standstills put it off, too
     int64_t down_saved_ms; // how long others have been down was persisted then
     bool leaving, left;
     int64_t leave_until_ms;

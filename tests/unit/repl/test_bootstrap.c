@@ -50,7 +50,8 @@ struct world {
     // The read that the peer is at.
     struct kvs_repl_action reading;
     bool is_reading;
-    bool cut; // no message arrives
+    bool cut;          // no message arrives
+    int64_t gossip_ms; // 0: hardly ever
     int64_t read_ms;
 };
 
@@ -302,8 +303,8 @@ static void start(struct world *w, struct host *host, uint8_t number, bool throt
         .wall_ms = WALL_MS + w->now_ms,
         .probe_interval_ms = 1000,
         .suspect_timeout_ms = 5000,
-        .gossip_min_ms = 60000,
-        .gossip_max_ms = 120000,
+        .gossip_min_ms = w->gossip_ms ? w->gossip_ms : 60000,
+        .gossip_max_ms = w->gossip_ms ? w->gossip_ms : 120000,
         .status_interval_ms = 1000,
         .sync_interval_ms = 300000,
         .catchup_interval_ms = 120000,
@@ -594,6 +595,25 @@ static void whoever_waits_for_the_rest_does_so_asleep(void **state)
     end(&w);
 }
 
+// However late each step is, and however soon the next one is due.
+static void time_goes_on_where_every_step_is_late(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 30, .gossip_ms = 10};
+    struct kvs_repl_member_view member;
+    begin(&w, true);
+    run_for(&w, 5000);
+    w.cut = true;
+    for (int64_t end_ms = w.now_ms + 600000; w.now_ms < end_ms;) {
+        struct kvs_repl_event event = {.type = KVS_REPL_EVENT_TICK};
+        w.now_ms = w.joining.actions.next_ms + 150;
+        step(&w, &w.joining, &event);
+    }
+    kvs_repl_member(w.joining.core, 0, &member);
+    assert_int_equal(member.record.state, KVS_MEMBER_DEAD);
+    end(&w);
+}
+
 static void without_throttling_there_is_no_pause_and_pages_are_large(void **state)
 {
     (void)state;
@@ -747,6 +767,7 @@ int main(void)
         cmocka_unit_test(nobody_compares_with_a_node_that_reads_pages),
         cmocka_unit_test(whose_source_was_removed_is_done),
         cmocka_unit_test(whoever_waits_for_the_rest_does_so_asleep),
+        cmocka_unit_test(time_goes_on_where_every_step_is_late),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
