@@ -182,6 +182,18 @@ void boot_tick(struct kvs_repl *r)
         boot->next_ms = r->now_ms + r->options.status_interval_ms;
 }
 
+void boot_anew(struct kvs_repl *r)
+{
+    struct boot *boot = &r->boot;
+    boot->phase = BOOT_SEEKING;
+    boot->asking = false;
+    boot->session++; // whatever is under way is of the cluster before
+    boot->family = KVS_REPL_TAG_SYSTEM;
+    boot->before_ms = 0;
+    boot->deadline_ms = r->now_ms + LONELY_MS;
+    r->state_dirty = true;
+}
+
 int64_t boot_next_ms(const struct kvs_repl *r)
 {
     const struct boot *boot = &r->boot;

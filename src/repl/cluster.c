@@ -55,10 +55,8 @@ static void move_to(struct kvs_repl *r, const struct kvs_repl_message *message)
         change_key(r);
     repl_notice(r, KVS_REPL_NOTICE_JOINED, &message->head.sender);
     r->returning = had_data;
-    if (!had_data && r->boot.phase == BOOT_DONE) {
-        r->boot.phase = BOOT_SEEKING;
-        r->boot.deadline_ms = r->now_ms + LONELY_MS;
-    }
+    if (!had_data)
+        boot_anew(r);
     r->sync_at_ms = r->now_ms;
 }
 

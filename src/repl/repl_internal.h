@@ -429,6 +429,7 @@ int64_t gc_forgotten_ms(const struct kvs_repl *r); // in this cluster or a forme
 
 // ---- bootstrap.c
 void boot_tick(struct kvs_repl *r);
+void boot_anew(struct kvs_repl *r);             // it holds nothing, and knows of data somewhere
 int64_t boot_next_ms(const struct kvs_repl *r); // when it has something to do; 0: nothing
 void boot_stood_still(struct kvs_repl *r, int64_t ms);
 void boot_on_page(struct kvs_repl *r, struct member *from,

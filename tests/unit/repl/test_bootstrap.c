@@ -50,6 +50,8 @@ struct world {
     // The read that the peer is at.
     struct kvs_repl_action reading;
     bool is_reading;
+    bool empty;        // the peer, too
+    bool elder;        // the peer's cluster, than all others
     bool cut;          // no message arrives
     int64_t gossip_ms; // 0: hardly ever
     int64_t read_ms;
@@ -84,7 +86,7 @@ static void answer_read(struct world *w)
         event.read = (struct kvs_repl_read){.token = action->read_page.token,
                                             .more = data && w->pages > 0,
                                             .items = items,
-                                            .item_count = data};
+                                            .item_count = data && !w->empty};
         w->pages -= data && w->pages > 0;
     } else {
         static char keys[ASKED_MAX][8];
@@ -178,7 +180,7 @@ static void commit(struct world *w, struct host *host, uint64_t token)
 {
     struct kvs_repl_event event = {.type = KVS_REPL_EVENT_COMMIT};
     event.commit.token = token;
-    event.commit.root.count = host == &w->peer;
+    event.commit.root.count = host == &w->peer && !w->empty;
     event.commit.own_count = host == &w->peer ? w->own_count : w->joining_count;
     event.commit.err = host == &w->joining && w->refuses ? KVS_ERR_CORRUPT : 0;
     event.commit.deferred_count = host == &w->joining; // these roots are nothing to conclude from
@@ -210,7 +212,7 @@ static void perform(struct world *w, struct host *host, const struct kvs_repl_ac
     struct kvs_repl_event event = {.type = KVS_REPL_EVENT_MESSAGE};
     switch (action->type) {
     case KVS_REPL_ACTION_SEND:
-        if (w->cut)
+        if (w->cut || kvs_slice_eq(action->send.address, host->address)) // whoever was there before
             break;
         assert_true(kvs_slice_eq(action->send.address, other(w, host)->address));
         event.message = action->send.bytes;
@@ -296,9 +298,9 @@ static void start(struct world *w, struct host *host, uint8_t number, bool throt
         .address = host->address,
         .seeds = &seed,
         .seed_count = is_peer ? 0 : 1,
-        .cluster = {{{number}}, number, is_peer},
+        .cluster = {{{number}}, w->elder && is_peer ? 0 : number, is_peer},
         .digest_key = {{number}},
-        .root.count = is_peer,
+        .root.count = is_peer && !w->empty,
         .now_ms = w->now_ms,
         .wall_ms = WALL_MS + w->now_ms,
         .probe_interval_ms = 1000,
@@ -614,6 +616,30 @@ static void time_goes_on_where_every_step_is_late(void **state)
     end(&w);
 }
 
+// Of the cluster that it leaves it had read all there was, which was nothing.
+static void in_an_elder_cluster_it_begins_anew_with_system_records(void **state)
+{
+    (void)state;
+    struct world w = {.pages = 0, .empty = true};
+    begin(&w, true);
+    run_for(&w, 5000);
+    assert_false(is_bootstrapping(&w));
+    assert_int_equal(w.asked[0].type, KVS_REPL_ACTION_READ_PAGE);
+    kvs_repl_free(w.peer.core);
+    size_t asked = w.asked_count;
+    w.empty = false;
+    w.elder = true;
+    w.pages = 3;
+    w.is_reading = false;
+    start(&w, &w.peer, 3, true);
+    for (int i = 0; i < 60000 && w.asked_count == asked; i++)
+        run_for(&w, 1);
+    assert_int_equal(w.asked[asked].type, KVS_REPL_ACTION_READ_PAGE);
+    assert_int_equal(w.reading.read_page.family, KVS_REPL_TAG_SYSTEM);
+    assert_true(w.asked[asked].before_ms == INT64_MAX);
+    end(&w);
+}
+
 static void without_throttling_there_is_no_pause_and_pages_are_large(void **state)
 {
     (void)state;
@@ -768,6 +794,7 @@ int main(void)
         cmocka_unit_test(whose_source_was_removed_is_done),
         cmocka_unit_test(whoever_waits_for_the_rest_does_so_asleep),
         cmocka_unit_test(time_goes_on_where_every_step_is_late),
+        cmocka_unit_test(in_an_elder_cluster_it_begins_anew_with_system_records),
         cmocka_unit_test(without_throttling_there_is_no_pause_and_pages_are_large),
         cmocka_unit_test(a_page_that_was_not_applied_is_asked_for_again),
         cmocka_unit_test(pages_go_on_behind_one_that_was_emptied),
