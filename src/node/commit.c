@@ -165,6 +165,9 @@ static int resume_store(struct kvs_committer *committer)
     struct kvs_node *node = committer->node;
     if (!committer->failed)
         return 0;
+    // Reopened without syncs, the store may have lost what the cache still holds: until that is
+    // emptied, compaction filters ask the store alone.
+    atomic_store(&node->filter.cache, NULL);
     int err = kvs_store_resume(node->store);
     struct kvs_commit_state state;
     if (!err)
@@ -176,6 +179,7 @@ static int resume_store(struct kvs_committer *committer)
     node->state = state; // the clock in memory has only risen, whatever was lost
     atomic_store(&node->log_seq, state.log_seq);
     kvs_cache_clear(node->cache);
+    atomic_store(&node->filter.cache, node->cache);
     err = kvs_node_load_writers(node);
     if (!err && node->ledger)
         err = kvs_ledger_reload(node->ledger);

@@ -34,7 +34,9 @@ struct kvs_node_filter {
     const struct kvs_clock *clock;
     uint32_t revisions;
     _Atomic(struct kvs_store *) store; // NULL until the store is open
-    _Atomic(struct kvs_cache *) cache; // NULL until there is one; outlives the store
+    // NULL until there is one, and while it may hold what a store that failed has lost; outlives
+    // the store.
+    _Atomic(struct kvs_cache *) cache;
     // As in the commit state, and never behind what the store shows: the commit thread raises it
     // before a removal is written. INT64_MAX until the state has been read.
     _Atomic int64_t removed_ms;

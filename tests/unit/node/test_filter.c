@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "node/node_internal.h"
+#include "tests/unit/node/faulty.h"
 
 enum { ENTRIES_MAX = 8 };
 
@@ -237,6 +238,46 @@ static void a_cached_version_that_was_removed_says_nothing(void **state)
     kvs_arena_done(&times.arena);
 }
 
+static int resume(struct fixture *f)
+{
+    struct kvs_write write = {.op = KVS_WRITE_RESUME};
+    return kvs_node_write_wait(f->node, &write);
+}
+
+// Without syncs, reopening a store may lose versions that were acknowledged, and so cached.
+static void what_a_resumed_store_has_lost_is_not_believed(void **state)
+{
+    struct fixture *f = *state;
+    struct entries entries;
+    struct entries times;
+    struct kvs_store_batch *batch = NULL;
+    char verdicts[ENTRIES_MAX + 1];
+    f->options.wrap_store = wrap;
+    fixture_restart(f);
+    put_versions(f, "a", 2);
+    read_entries(f, &entries);
+    read_family(f, KVS_FAMILY_BY_TIME, &times);
+    kvs_fault_set(faulty, KVS_FAULT_GET, 0, KVS_FAULT_FOREVER, KVS_ERR_IO);
+    kvs_fault_set(faulty, KVS_FAULT_WRITE, 0, 1, KVS_ERR_IO);
+    struct kvs_write write = make_write(KVS_WRITE_PUT, "b", "1");
+    assert_int_equal(kvs_node_write_wait(f->node, &write), KVS_ERR_IO);
+    assert_int_equal(resume(f), KVS_ERR_IO); // the store takes writes, but the state was not read
+    batch = kvs_store_batch_new(f->node->store);
+    assert_non_null(batch);
+    kvs_store_batch_delete(batch, KVS_FAMILY_DATA, entries.keys[0]);
+    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+    compact(f, &times, verdicts);
+    assert_string_equal(verdicts, "kk");
+    kvs_fault_clear(faulty);
+    assert_int_equal(resume(f), 0);
+    compact(f, &times, verdicts);
+    assert_string_equal(verdicts, "kk");
+    assert_ptr_equal(atomic_load(&f->node->filter.cache), f->node->cache); // it is asked again
+    kvs_arena_done(&entries.arena);
+    kvs_arena_done(&times.arena);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -250,6 +291,7 @@ int main(void)
         TEST(a_removal_is_remembered),
         TEST(times_of_replaced_versions_go),
         TEST(a_cached_version_that_was_removed_says_nothing),
+        TEST(what_a_resumed_store_has_lost_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
