@@ -47,6 +47,7 @@ struct kvs_client_call {
     const struct kvs_client_node *node; // that was asked last
     struct kvs_buf answer;              // the body, of whatever status
     int status;
+    bool is_problem; // by its Content-Type
     int64_t retry_after_ms;
     char request_id[65];
     char location[KVS_CLIENT_URL_SIZE];

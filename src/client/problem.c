@@ -138,7 +138,8 @@ enum kvs_client_code kvs_client_fail_answer(const struct kvs_client_call *call,
     kvs_arena_init(&arena, 1 << 20);
     struct kvs_slice body = kvs_buf_slice(&call->answer);
     struct kvs_slice text = problem_text(body, &arena);
-    if (text.size == 0 && speaks_of_records(code))
+    bool bare = body.size == 0 && call->is_problem; // to a HEAD
+    if (text.size == 0 && !bare && speaks_of_records(code))
         code = KVS_CLIENT_UNEXPECTED;
     if (!ret_error) {
         kvs_arena_done(&arena);
@@ -149,8 +150,8 @@ enum kvs_client_code kvs_client_fail_answer(const struct kvs_client_call *call,
     else if (text.size > 0)
         kvs_client_fail(ret_error, code, "%.*s", KVS_SLICE_FMT(text));
     else
-        kvs_client_fail(ret_error, code, "%s answered %d %s, which is no answer of KVS",
-                        call->node->url, call->status, kvs_http_reason(call->status));
+        kvs_client_fail(ret_error, code, "%s answered %d %s%s", call->node->url, call->status,
+                        kvs_http_reason(call->status), bare ? "" : ", which is no answer of KVS");
     kvs_arena_done(&arena);
     make_safe(ret_error->message);
     ret_error->http_status = call->status;

@@ -55,6 +55,8 @@ static size_t on_header(char *data, size_t one, size_t size, void *context)
         return size;
     if (kvs_slice_eq_nocase(name, KVS_SLICE("X-Request-ID")))
         (void)snprintf(call->request_id, sizeof(call->request_id), "%.*s", KVS_SLICE_FMT(value));
+    else if (kvs_slice_eq_nocase(name, KVS_SLICE("Content-Type")))
+        call->is_problem = kvs_slice_eq_nocase(value, KVS_SLICE("application/problem+json"));
     else if (kvs_slice_eq_nocase(name, KVS_SLICE("Location")) && value.size < KVS_CLIENT_URL_SIZE)
         (void)snprintf(call->location, sizeof(call->location), "%.*s", KVS_SLICE_FMT(value));
     else if (kvs_slice_eq_nocase(name, KVS_SLICE("KVS-Nodes")) &&
@@ -94,6 +96,7 @@ void kvs_client_prepare(struct kvs_client_call *call)
     CURL *easy = call->easy;
     kvs_buf_clear(&call->answer);
     call->status = 0;
+    call->is_problem = false;
     call->retry_after_ms = 0;
     call->request_id[0] = 0;
     call->location[0] = 0;

@@ -333,6 +333,34 @@ static void any_request_can_be_sent_and_none_can_smuggle_another(void **state)
     free(node);
 }
 
+// The answer to a HEAD has no body that could say whose it is; its header does.
+static void a_head_tells_a_node_from_a_stranger(void **state)
+{
+    (void)state;
+    const char *answers[] = {
+        "HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\n"
+        "Content-Length: 99\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\n"
+        "Content-Length: 2\r\n\r\n{}",
+        NULL};
+    static const enum kvs_client_code codes[] = {KVS_CLIENT_NOT_FOUND, KVS_CLIENT_UNEXPECTED,
+                                                 KVS_CLIENT_UNEXPECTED};
+    struct fake_node *node = fake_node_start(answers);
+    struct kvs_client *client = client_of(node);
+    struct kvs_client_response response;
+    struct kvs_client_error error;
+    for (size_t i = 0; i < KVS_ARRAY_SIZE(codes); i++) {
+        assert_int_equal(kvs_client_request(client, i < 2 ? "HEAD" : "GET", "/kv/a", NULL, NULL, 0,
+                                            &response, &error),
+                         codes[i]);
+        assert_int_equal(error.http_status, 404);
+        assert_int_equal(!strstr(error.message, "no answer of KVS"), i == 0);
+    }
+    stop(client, node);
+    free(node);
+}
+
 static void every_code_has_a_text(void **state)
 {
     (void)state;
@@ -420,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_subtree_is_deleted_by_a_job_that_tells_how_far_it_is),
         cmocka_unit_test(health_is_read_and_kept_whole),
         cmocka_unit_test(any_request_can_be_sent_and_none_can_smuggle_another),
+        cmocka_unit_test(a_head_tells_a_node_from_a_stranger),
         cmocka_unit_test(every_code_has_a_text),
         cmocka_unit_test(a_receipt_is_asked_for_and_told),
         cmocka_unit_test(without_a_receipt_nothing_is_asked),
