@@ -11,7 +11,8 @@ enum { TEXT_SIZE_MAX = 16 << 10, BITS = 12 };
 
 // Without accounts KEY/metadata is the path of a plain record, which must be neither written nor
 // deleted in the belief that it were metadata. A method that no route of accounts knows is a 405
-// where they exist, whatever the token may do.
+// where they exist, whatever the token may do; a node's, not that of a proxy which lets it not
+// through.
 static int require_accounts(struct kvs_account_cmd *cmd)
 {
     struct kvs_client_response response;
@@ -20,7 +21,7 @@ static int require_accounts(struct kvs_account_cmd *cmd)
         kvs_client_request(cmd->client, "PATCH", "/api/users", NULL, NULL, 0, &response, &error);
     if (code == KVS_CLIENT_OK)
         kvs_client_response_done(&response);
-    else if (error.http_status != 405)
+    else if (error.http_status != 405 || !error.problem[0])
         return kvs_cmd_client_error(&error);
     return KVS_EXIT_OK;
 }

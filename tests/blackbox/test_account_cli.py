@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import kvsfake
 import kvshome
 import kvsnode
 
@@ -80,6 +81,19 @@ def test_metadata_of_a_node_without_accounts_touches_no_record(user):
         result = user.run("metadata", *words, env=env)
         assert result.returncode == 4 and "auth_enabled is false" in result.stderr, result
     assert user.run("ls", "--all", "--values", env=env).stdout == "app/metadata\t1\n"
+
+
+def test_a_proxy_that_refuses_a_method_is_no_node_with_accounts(user):
+    class Proxied(kvsfake.FakeNode):
+        """A node without accounts, behind something that lets no PATCH through."""
+        def route_patch(self, call, *_):
+            call.answer(405)
+
+    with Proxied() as node:
+        for words in (["set", "app", "--permissions", "0"], ["delete", "app"]):
+            result = user.run("metadata", *words, env={"KVS_URL": node.url})
+            assert result.returncode == 1 and "no answer of KVS" in result.stderr, result
+        assert not node.data and {request[0] for request in node.requests} == {"PATCH"}
 
 
 def test_users_and_groups(shell):
