@@ -22,12 +22,12 @@ struct version_state {
     struct kvs_store *store;
     struct kvs_store_iter *iter; // opened when first needed; a compaction is of one family
     int64_t now_ms;
-    uint32_t seen;  // versions of `key` so far, removed ones perhaps included
+    uint32_t seen;  // versions of the key so far, removed ones perhaps included
     uint32_t there; // the first of them that certainly are
     size_t key_size;
-    char key[KVS_KEY_SIZE_MAX];
-    bool asked;       // the store, about `key`
-    size_t last_size; // of the last version of `key` that is kept; 0: all are, or it is not known
+    char first[ENTRY_KEY_MAX]; // entry key of its first one here; begins with the key
+    bool asked;                // the store, about this key
+    size_t last_size;          // of the key's last version that is kept; 0: all are, or not known
     char last[ENTRY_KEY_MAX];
 };
 
@@ -65,7 +65,9 @@ void kvs_node_encode_stub(struct kvs_buf *out, struct kvs_slice entry_key,
 
 // The view is as old as this compaction's first question and younger than everything compacted: who
 // has `revisions` versions before him there is surplus for good. When the key is removed later, he
-// is removed with it, and what comes back then is another entry.
+// is removed with it, and what comes back then is another entry. Versions younger than all that
+// this compaction is shown do not count: without syncs a power failure may take them, and these are
+// then the key's.
 static void ask_store(struct version_state *state, struct kvs_slice key)
 {
     const struct kvs_store_iter_options options = {
@@ -78,7 +80,8 @@ static void ask_store(struct version_state *state, struct kvs_slice key)
     struct kvs_prefix prefix;
     kvs_prefix_set(&prefix, key);
     uint32_t count = 0;
-    for (kvs_store_iter_seek(state->iter, kvs_prefix_slice(&prefix));
+    size_t first_size = key.size + KVS_RECORD_SUFFIX_SIZE;
+    for (kvs_store_iter_seek(state->iter, kvs_slice(state->first, first_size));
          kvs_store_iter_valid(state->iter); kvs_store_iter_next(state->iter)) {
         struct kvs_slice entry_key = kvs_store_iter_key(state->iter);
         if (!kvs_slice_starts_with(entry_key, kvs_prefix_slice(&prefix)) ||
@@ -122,10 +125,10 @@ static enum kvs_filter_verdict versions_decide(void *opaque, struct kvs_slice en
 {
     struct version_state *state = opaque;
     struct kvs_slice key;
-    if (!kvs_record_split_key(entry_key, &key) || key.size > sizeof(state->key))
+    if (!kvs_record_split_key(entry_key, &key) || key.size > KVS_KEY_SIZE_MAX)
         return KVS_FILTER_KEEP; // not ours to judge: reading it will report the damage
-    if (!kvs_slice_eq(key, kvs_slice(state->key, state->key_size))) {
-        memcpy(state->key, key.data, key.size);
+    if (!kvs_slice_eq(key, kvs_slice(state->first, state->key_size))) {
+        memcpy(state->first, entry_key.data, entry_key.size);
         state->key_size = key.size;
         state->seen = 0;
         state->there = 0;

@@ -176,6 +176,25 @@ static void behind_versions_younger_than_all_removed_nothing_is_asked(void **sta
     kvs_arena_done(&entries.arena);
 }
 
+// Without syncs a power failure may take what only the log and the write buffers hold; the version
+// that came back is then all that the key has.
+static void versions_younger_than_a_compaction_do_not_count(void **state)
+{
+    struct fixture *f = *state;
+    struct entries entries;
+    put_versions(f, "a", 4);
+    read_entries(f, &entries);
+    remove_entries(f, &entries, 0, 3);
+    fixture_restart(f); // its state then says so
+    atomic_fetch_add(&f->clock.wall_ms, 10);
+    put_versions(f, "a", 3);
+    assert_verdicts(f, &entries, "kkkk");
+    kvs_arena_done(&entries.arena);
+    read_entries(f, &entries);
+    assert_verdicts(f, &entries, "kkkd");
+    kvs_arena_done(&entries.arena);
+}
+
 static void assert_removed(struct fixture *f, int64_t expected_ms)
 {
     struct kvs_commit_state kept;
@@ -288,6 +307,7 @@ int main(void)
         TEST(removed_versions_take_no_history_of_a_rewritten_key),
         TEST(without_a_store_to_ask_everything_stays),
         TEST(behind_versions_younger_than_all_removed_nothing_is_asked),
+        TEST(versions_younger_than_a_compaction_do_not_count),
         TEST(a_removal_is_remembered),
         TEST(times_of_replaced_versions_go),
         TEST(a_cached_version_that_was_removed_says_nothing),
