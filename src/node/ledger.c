@@ -244,6 +244,7 @@ int kvs_ledger_rekey(struct kvs_ledger *ledger, const struct kvs_digest_key *key
     struct records records = {ledger->node, key};
     const struct kvs_digest_source source = {&records, scan_records};
     KVS_CLEANUP(kvs_digest_freep) struct kvs_digest *digest = NULL;
+    ledger->wanted = *key;
     int err = kvs_digest_new(&options, &digest);
     if (!err)
         err = kvs_digest_rebuild(digest, &source);

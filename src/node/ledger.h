@@ -21,6 +21,7 @@ struct kvs_ledger {
     pthread_mutex_t lock;
     struct kvs_digest *digest; // these three under the lock; the commit thread reads `key` without
     struct kvs_digest_key key;
+    struct kvs_digest_key wanted; // the core's; another one while a REKEY has failed
     struct kvs_dots dots;
     uint32_t life;
     bool full_told;       // that this life has no number left

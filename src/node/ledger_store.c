@@ -397,6 +397,7 @@ static int restore(struct kvs_ledger *ledger)
 int kvs_ledger_open_digest(struct kvs_ledger *ledger, const struct kvs_digest_key *key)
 {
     ledger->key = *key;
+    ledger->wanted = *key;
     int64_t start_ms = kvs_clock_mono_ms(ledger->node->options.clock);
     int err = restore(ledger);
     bool rebuilt = err != 0;
@@ -420,5 +421,5 @@ int kvs_ledger_reload(struct kvs_ledger *ledger)
     kvs_dots_clear(&ledger->dots);
     (void)pthread_mutex_unlock(&ledger->lock);
     int err = load(ledger);
-    return err ? err : kvs_ledger_rekey(ledger, &ledger->key);
+    return err ? err : kvs_ledger_rekey(ledger, &ledger->wanted);
 }

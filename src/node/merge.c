@@ -572,6 +572,7 @@ int kvs_group_replica(struct kvs_group *group, struct kvs_replica_op *op)
     case KVS_OP_DUE:
         return merge_due(group, op, op->upto_ms, &next_ms);
     case KVS_OP_REKEY:
+        group->node->ledger->wanted = op->key; // should the group fail
         group->change_count++;
         return 0;
     case KVS_OP_LEAVE:

@@ -303,6 +303,31 @@ static void a_state_that_was_not_kept_is_kept_when_the_store_is_back(void **stat
     WAIT_FOR(!state_is(f, &before));
 }
 
+// The core says it once. The group may fail, or the reading of the records behind it.
+static void a_digest_key_that_failed_is_taken_when_the_store_is_back(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    for (int round = 0; round < 2; round++) {
+        struct kvs_replica_op *op = kvs_replica_op_new(KVS_OP_REKEY, 0);
+        assert_non_null(op);
+        op->key = kvs_ledger_key(f->node->ledger);
+        op->key.bytes[0] ^= 1;
+        const struct kvs_digest_key key = op->key;
+        kvs_fault_set(faulty, KVS_FAULT_RESUME, 0, KVS_FAULT_FOREVER, KVS_ERR_IO);
+        if (round == 0)
+            kvs_fault_set(faulty, KVS_FAULT_ITER_MOVE, 0, KVS_FAULT_FOREVER, KVS_ERR_IO);
+        kvs_fault_set(faulty, KVS_FAULT_WRITE, round == 0, KVS_FAULT_FOREVER, KVS_ERR_IO);
+        assert_int_equal(run_op(f->node, op), KVS_ERR_IO);
+        kvs_node_set_address(f->node, round == 0 ? "elsewhere:2" : "elsewhere:3"); // a write
+        WAIT_FOR(!atomic_load(&f->node->writable));
+        kvs_fault_clear(faulty);
+        WAIT_FOR(atomic_load(&f->node->writable));
+        struct kvs_digest_key now = kvs_ledger_key(f->node->ledger);
+        assert_memory_equal(&now, &key, sizeof(key));
+    }
+}
+
 static void a_node_whose_store_fails_closes(void **state)
 {
     struct fixture *f = *state;
@@ -416,6 +441,7 @@ int main(void)
         TEST(an_apply_that_was_not_written_is_done_again),
         TEST(an_apply_whose_sync_failed_is_done_again),
         TEST(a_state_that_was_not_kept_is_kept_when_the_store_is_back),
+        TEST(a_digest_key_that_failed_is_taken_when_the_store_is_back),
         TEST(a_node_whose_store_fails_closes),
         TEST(a_life_that_is_full_takes_no_more),
         TEST(a_write_behind_the_leave_is_refused),
