@@ -149,6 +149,7 @@ static int check_disk(int dir_fd, uint64_t bytes)
     int errnum = posix_fallocate(fd, 0, (off_t)bytes);
     if (errnum == EFBIG) // a limit on the size of files, which RocksDB's files meet just the same
         return KVS_ERR_NO_SPACE;
+    errno = EIO; // of a write that comes short
     if (errnum == 0 && (pwrite(fd, "kvs", 3, 0) != 3 || fsync(fd) != 0))
         errnum = errno;
     return errnum == 0 ? 0 : kvs_err_from_errno(errnum);
