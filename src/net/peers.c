@@ -352,6 +352,15 @@ static int64_t time_left(struct kvs_peers *peers, int64_t now_ms)
     return left_ms > 0 ? left_ms : 0;
 }
 
+// Is there still something that may be delivered?
+static bool is_busy(struct kvs_peers *peers)
+{
+    bool busy = false;
+    for (struct peer *peer = list_of(peers); peer; peer = peer->next)
+        busy = busy || (has_work(peer) && peer->failures == 0);
+    return busy;
+}
+
 // False when it is time to end.
 static bool check_orders(struct kvs_peers *peers, int64_t now_ms)
 {
@@ -363,16 +372,16 @@ static bool check_orders(struct kvs_peers *peers, int64_t now_ms)
     pthread_mutex_unlock(&peers->lock);
     if (reload)
         renew(peers);
-    if (!stopping)
-        return true;
-    bool busy = false;
-    for (struct peer *peer = list_of(peers); peer; peer = peer->next)
-        busy = busy || (has_work(peer) && peer->failures == 0);
-    return busy && now_ms < stop_at_ms;
+    return !stopping || (is_busy(peers) && now_ms < stop_at_ms);
 }
 
 static int64_t poll_ms(struct kvs_peers *peers, int64_t now_ms)
 {
+    pthread_mutex_lock(&peers->lock);
+    bool stopping = peers->stopping;
+    pthread_mutex_unlock(&peers->lock);
+    if (stopping && !is_busy(peers)) // the last answers have just come
+        return 0;
     int64_t left_ms = time_left(peers, now_ms);
     pthread_mutex_lock(&peers->lock);
     if (peers->woken) // between looking at the list and now
