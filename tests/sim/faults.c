@@ -192,6 +192,7 @@ static void stand_still(struct sim *sim, struct node *node)
 {
     // Longer than between two ticks, so that it must notice.
     int64_t ms = 1200 + (int64_t)sim_below(sim, sim_chance(sim, 0.5) ? 2000 : 20000);
+    node->stood_from_ms = sim->now_ms;
     node->standing_until_ms = sim->now_ms + ms;
     sim_trace(sim, node, "stands still for %lld ms", (long long)ms);
 }

@@ -526,7 +526,8 @@ static void note_waking(struct node *node, enum kvs_repl_event_type type)
     int64_t now_ms = node->sim->now_ms;
     bool first = node->standing_until_ms != 0 && node->standing_until_ms <= now_ms;
     // What waits in the queue may say that somebody is dead, and twice in a row is no standstill.
-    node->wakes = first && type != KVS_REPL_EVENT_MESSAGE && now_ms - node->woke_ms > 2000;
+    node->wakes =
+        first && type != KVS_REPL_EVENT_MESSAGE && node->stood_from_ms - node->woke_ms > 2000;
     if (!first)
         return;
     node->woke_ms = now_ms;

@@ -147,6 +147,7 @@ struct node {
     int64_t clock_frozen_ms; // != 0: stands there
     int64_t clock_drift_ppm;
     int64_t standing_until_ms; // the process has no time till then: what comes waits
+    int64_t stood_from_ms;     // the last standstill began
     int64_t woke_ms;           // from the standstill before
     bool wakes;                // this is the first step after one, and no message
     bool disk_full;
