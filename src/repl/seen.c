@@ -211,6 +211,17 @@ bool kvs_seen_covers_all(const struct kvs_seen *seen, const struct kvs_seen *oth
     return !kvs_seen_missing(seen, other, &at, &missing);
 }
 
+bool kvs_seen_knows_settled(const struct kvs_seen *seen, const struct kvs_seen *other)
+{
+    for (size_t i = 0; i < other->count; i++) {
+        const struct kvs_seen_entry *entry = &other->entries[i];
+        if (entry->settled && !is_settled(seen, &entry->node, entry->life) &&
+            !kvs_seen_find(seen, &entry->node, entry->life))
+            return false;
+    }
+    return true;
+}
+
 bool kvs_seen_is_exact(const struct kvs_seen *seen)
 {
     for (size_t i = 0; i < seen->count; i++)

@@ -92,6 +92,9 @@ static inline bool kvs_seen_covers_version(const struct kvs_seen *seen,
 // same watermark has it, and nobody else compares. Beyond what is listed here (`ahead`) nothing is
 // missed.
 bool kvs_seen_covers_all(const struct kvs_seen *seen, const struct kvs_seen *other);
+// Is there anything here of each node's last life that `other` has settled? If not, `other` settled
+// it among members of another cluster, and what it had in that life may be missing here.
+bool kvs_seen_knows_settled(const struct kvs_seen *seen, const struct kvs_seen *other);
 // The first dots that `other` has and `seen` has not, of an entry at or behind *at, which moves on.
 // False: there are no more.
 bool kvs_seen_missing(const struct kvs_seen *seen, const struct kvs_seen *other, size_t *at,

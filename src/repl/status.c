@@ -27,7 +27,9 @@ static void check_roots(struct kvs_repl *r, struct member *from,
     bool comparable = status->exact && repl_is_exact(r) &&
                       status->watermark_ms == r->watermark_ms &&
                       kvs_seen_covers_all(&r->seen, &status->seen) &&
-                      kvs_seen_covers_all(&status->seen, &r->seen);
+                      kvs_seen_covers_all(&status->seen, &r->seen) &&
+                      kvs_seen_knows_settled(&r->seen, &status->seen) &&
+                      kvs_seen_knows_settled(&status->seen, &r->seen);
     if (!comparable || kvs_fingerprint_eq(status->root, r->root))
         return;
     r->divergences++;

@@ -134,6 +134,28 @@ static void what_is_kept_comes_back_and_anything_else_is_refused(void **state)
     kvs_seen_done(&seen);
 }
 
+// A list of lives says nothing of those that somebody else has settled in another cluster.
+static void a_settled_life_is_known_by_its_entry_or_by_having_settled_it(void **state)
+{
+    (void)state;
+    struct kvs_seen seen = {0};
+    struct kvs_seen_entry settled = {.node = x, .life = 6, .settled = true};
+    struct kvs_seen other = {.entries = &settled, .count = 1, .capacity = 1};
+    assert_true(kvs_seen_covers_all(&seen, &other));
+    assert_false(kvs_seen_knows_settled(&seen, &other));
+    assert_true(kvs_seen_knows_settled(&other, &seen));
+    assert_int_equal(kvs_seen_advance(&seen, &(struct kvs_seen_run){x, 7, 0, 3}), 0);
+    assert_false(kvs_seen_knows_settled(&seen, &other));
+    assert_int_equal(kvs_seen_advance(&seen, &(struct kvs_seen_run){x, 6, 0, 2}), 0);
+    assert_true(kvs_seen_knows_settled(&seen, &other));
+    settled.life = 8;
+    assert_false(kvs_seen_knows_settled(&seen, &other));
+    assert_int_equal(kvs_seen_adopt(&seen, &other), 0);
+    settled.life = 6;
+    assert_true(kvs_seen_knows_settled(&seen, &other));
+    kvs_seen_done(&seen);
+}
+
 static void adopting_takes_the_greater_and_folds_settled_lives(void **state)
 {
     (void)state;
@@ -167,6 +189,7 @@ int main(void)
         cmocka_unit_test(agrees_with_a_set_of_dots_whatever_comes_in_whatever_order),
         cmocka_unit_test(more_spans_than_there_is_room_for_make_it_inexact_until_the_gap_closes),
         cmocka_unit_test(what_is_kept_comes_back_and_anything_else_is_refused),
+        cmocka_unit_test(a_settled_life_is_known_by_its_entry_or_by_having_settled_it),
         cmocka_unit_test(adopting_takes_the_greater_and_folds_settled_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
