@@ -370,10 +370,10 @@ static void publish_op(struct kvs_committer *committer, struct kvs_replica_op *o
         kvs_ledger_settle(node->ledger, &op->effects[i]);
     if (!err && op->type == KVS_OP_PURGED)
         node->ledger->purged_ms = op->watermark_ms;
-    if (op->type == KVS_OP_REKEY)
-        node->ledger->wanted = op->key; // the core says it once
-    if (!err && op->type == KVS_OP_REKEY)
-        err = kvs_ledger_rekey(node->ledger, &op->key);
+    if (op->type == KVS_OP_REKEY) {
+        node->ledger->wanted = op->key; // the core says it once, and a group may have failed
+        err = err ? err : kvs_ledger_rekey(node->ledger, &op->key);
+    }
     note_committed(committer);
     struct kvs_repl_commit commit = committer->committed;
     commit.token = op->token;

@@ -40,15 +40,20 @@ static void a_deferred_version_that_cannot_be_merged_stays(void **state)
     assert_digest_is_true(f);
 }
 
+static void spoil(struct fixture *f, enum kvs_family family, struct kvs_slice key)
+{
+    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
+    kvs_store_batch_put(batch, family, key, KVS_SLICE("damaged"));
+    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
+    kvs_store_batch_free(batch);
+}
+
 // An entry under the key that says nothing at all, in front of all others.
 static void block_key(struct fixture *f, const char *key)
 {
     struct kvs_prefix prefix;
-    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
     kvs_prefix_set(&prefix, kvs_slice_from_str(key));
-    kvs_store_batch_put(batch, KVS_FAMILY_DATA, kvs_prefix_slice(&prefix), KVS_SLICE("damaged"));
-    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
-    kvs_store_batch_free(batch);
+    spoil(f, KVS_FAMILY_DATA, kvs_prefix_slice(&prefix));
 }
 
 static void a_deferred_version_that_is_refused_stays_alone(void **state)
@@ -126,15 +131,12 @@ static void what_waits_is_counted(void **state)
 static void spoil_deferred(struct fixture *f, int64_t timestamp, const struct kvs_uuid *uuid)
 {
     KVS_CLEANUP(kvs_buf_donep) struct kvs_buf key = KVS_BUF_INIT(100);
-    struct kvs_store_batch *batch = kvs_store_batch_new(f->node->store);
     kvs_buf_append_str(&key, "deferred/");
     if (uuid) {
         kvs_wire_put_u64be(&key, (uint64_t)timestamp);
         kvs_wire_put_uuid(&key, uuid);
     }
-    kvs_store_batch_put(batch, KVS_FAMILY_META, kvs_buf_slice(&key), KVS_SLICE("damaged"));
-    assert_int_equal(kvs_store_write(f->node->store, batch, KVS_DURABILITY_ASYNC), 0);
-    kvs_store_batch_free(batch);
+    spoil(f, KVS_FAMILY_META, kvs_buf_slice(&key));
 }
 
 // It holds up no other, nor the promises that the watermark needs; and what is missing now is

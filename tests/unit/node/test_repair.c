@@ -5,15 +5,21 @@
 
 #include "node/replica_internal.h"
 
-static void a_damaged_record_is_repaired_from_a_peer(void **state)
+// Two nodes that have "a"; the second one reads it from its disk.
+static void form_with_nothing_cached(struct cluster *c)
 {
-    struct cluster *c = *state;
     form(c, 2);
     put_at(c, 0, "a", "\"good\"");
     wait_for_equal(c, 0, 1);
     down(c, 1);
     up(c, 1); // nothing cached
     WAIT_FOR(kvs_node_alive_count(c->peers[1].node) == 2);
+}
+
+static void a_damaged_record_is_repaired_from_a_peer(void **state)
+{
+    struct cluster *c = *state;
+    form_with_nothing_cached(c);
     damage(c->peers[1].node, "a");
     assert_false(holds(c, 1, "a", "\"good\"")); // found
     WAIT_FOR(holds(c, 1, "a", "\"good\""));     // and mended
@@ -47,12 +53,7 @@ static void *flood(void *opaque)
 static void under_load_damaged_records_are_repaired_too(void **state)
 {
     struct cluster *c = *state;
-    form(c, 2);
-    put_at(c, 0, "a", "\"good\"");
-    wait_for_equal(c, 0, 1);
-    down(c, 1);
-    up(c, 1); // nothing cached
-    WAIT_FOR(kvs_node_alive_count(c->peers[1].node) == 2);
+    form_with_nothing_cached(c);
     struct flood f = {.node = c->peers[1].node};
     assert_int_equal(pthread_create(&f.thread, NULL, flood, &f), 0);
     WAIT_FOR(atomic_load(&f.on));
